@@ -1,0 +1,1 @@
+"""Models, objectives and tools of the course "Pre-training Paradigms: BERT, GPT, and T5"."""
