@@ -1,0 +1,160 @@
+"""BERT: an encoder that sees both sides (Devlin et al. 2019, arXiv 1810.04805, §3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers import (
+    FeedForward,
+    SelfAttention,
+    check_config,
+    check_ids,
+    check_mask,
+    check_select,
+    init_normal,
+    real_positions,
+    visible_keys,
+)
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The sizes of a BERT; the defaults are BERT-base."""
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    max_length: int = 512
+    type_vocab_size: int = 2
+    dropout: float = 0.1
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int = 0
+    next_sentence: bool = False  # carry the pooler and the two-way head of §3.1, task 2
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        check_config(self, ("vocab_size", "hidden_size", "num_layers", "num_heads", "max_length"))
+
+
+class BertBlock(nn.Module):
+    """Attention, then feed-forward, each added to its input and **then** normalised (post-norm)."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        d, heads = config.hidden_size, config.num_heads
+        self.attention = SelfAttention(d, heads, d // heads, dropout=config.dropout)
+        self.attention_norm = nn.LayerNorm(d, config.layer_norm_eps)
+        self.feed_forward = FeedForward(d, config.intermediate_size, "gelu")
+        self.feed_forward_norm = nn.LayerNorm(d, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, T, d) → (B, T, d)."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+class MaskedLMHead(nn.Module):
+    """Dense, GELU, norm, then the token embedding once more as output matrix, plus a bias."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        """(…, d) and the tied matrix (V, d) → logits (…, V)."""
+        return F.linear(self.norm(F.gelu(self.dense(hidden))), embedding, self.bias)
+
+
+class Bert(nn.Module):
+    """BERT with its masked-language-model head; `next_sentence=True` adds the second head."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        d = config.hidden_size
+        self.token_embedding = nn.Embedding(config.vocab_size, d)
+        self.position_embedding = nn.Embedding(config.max_length, d)
+        self.segment_embedding = nn.Embedding(config.type_vocab_size, d)
+        self.embedding_norm = nn.LayerNorm(d, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(BertBlock(config) for _ in range(config.num_layers))
+        self.head = MaskedLMHead(config)
+        if config.next_sentence:
+            self.pooler, self.next_sentence = nn.Linear(d, d), nn.Linear(d, 2)
+        self.apply(init_normal)
+
+    def embed(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Sum token, position and segment vectors, then normalise: (B, T) → (B, T, d)."""
+        if attention_mask is not None and attention_mask.dim() == 3:
+            positions = real_positions(attention_mask)  # each packed document starts at 0
+        else:
+            positions = torch.arange(input_ids.size(1), device=input_ids.device)[None]
+        segments = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        total = self.token_embedding(input_ids) + self.position_embedding(positions)
+        return self.dropout(self.embedding_norm(total + self.segment_embedding(segments)))
+
+    def hidden_states(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Encode ids (B, T) into the last hidden states (B, T, d).
+
+        Args:
+            input_ids: token ids, (B, T).
+            attention_mask: 1 = real token, 0 = padding, (B, T); or (B, T, T) for packed documents.
+            token_type_ids: 0 for the first segment, 1 for the second, (B, T); default all 0.
+
+        Raises:
+            ValueError: ids, mask or segments of a wrong shape, dtype or range.
+        """
+        check_ids("input_ids", input_ids, self.config.vocab_size, self.config.max_length)
+        if token_type_ids is not None:
+            check_ids("token_type_ids", token_type_ids, self.config.type_vocab_size)
+        mask = check_mask(attention_mask, input_ids)
+        x = self.embed(input_ids, mask, token_type_ids)
+        seen = None if mask is None else visible_keys(mask, input_ids.size(1), causal=False)
+        for block in self.blocks:
+            x = block(x, seen)
+        return x
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        select: Tensor | None = None,
+    ) -> Tensor:
+        """Vocabulary logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V).
+
+        Computing logits only where something is predicted is what makes 15% masking cheap: the
+        projection to the vocabulary is the largest single product of a small BERT.
+        """
+        check_select(select, input_ids)
+        hidden = self.hidden_states(input_ids, attention_mask, token_type_ids)
+        return self.head(hidden if select is None else hidden[select], self.token_embedding.weight)
+
+    def next_sentence_logits(self, hidden: Tensor) -> Tensor:
+        """Two logits from the [CLS] position of (B, T, d): 0 = is next, 1 = random; (B, 2).
+
+        Raises:
+            ValueError: the model was built without `next_sentence=True`.
+        """
+        if not self.config.next_sentence:
+            raise ValueError("this Bert has no NSP head: build it with next_sentence=True")
+        return self.next_sentence(torch.tanh(self.pooler(hidden[:, 0])))

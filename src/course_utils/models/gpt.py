@@ -1,0 +1,186 @@
+"""GPT-2: a decoder that sees the left side only (Radford et al. 2019, §2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .generation import Generated, check_room, continue_text
+from .layers import (
+    FeedForward,
+    KeyValueCache,
+    SelfAttention,
+    check_config,
+    check_ids,
+    check_mask,
+    check_select,
+    init_normal,
+    real_positions,
+    visible_keys,
+)
+
+
+@dataclass(frozen=True)
+class GptConfig:
+    """The sizes of a GPT; the defaults are GPT-2 small (124M)."""
+
+    vocab_size: int = 50257
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    max_length: int = 1024
+    dropout: float = 0.1
+    layer_norm_eps: float = 1e-5
+    eos_token_id: int | None = 50256
+    pad_token_id: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        check_config(self, ("vocab_size", "hidden_size", "num_layers", "num_heads", "max_length"))
+
+
+class GptBlock(nn.Module):
+    """Normalise, **then** attend or feed forward, and add to the stream (pre-norm)."""
+
+    def __init__(self, config: GptConfig) -> None:
+        super().__init__()
+        d, heads = config.hidden_size, config.num_heads
+        self.attention_norm = nn.LayerNorm(d, config.layer_norm_eps)
+        self.attention = SelfAttention(d, heads, d // heads, dropout=config.dropout)
+        self.feed_forward_norm = nn.LayerNorm(d, config.layer_norm_eps)
+        self.feed_forward = FeedForward(d, config.intermediate_size, "gelu_tanh")
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        causal: bool,
+        cache: KeyValueCache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """(B, T, d) → (B, T, d)."""
+        attended = self.attention(self.attention_norm(x), mask, causal, cache, layer)
+        x = x + self.dropout(attended)
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class Gpt(nn.Module):
+    """GPT-2 with its language-model head, which is the token embedding once more."""
+
+    def __init__(self, config: GptConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position_embedding = nn.Embedding(config.max_length, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(GptBlock(config) for _ in range(config.num_layers))
+        self.final_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.apply(init_normal)
+        for block in self.blocks:  # 2·L additions to the stream: keep their sum at unit scale
+            for last in (block.attention.output, block.feed_forward.down):
+                nn.init.normal_(last.weight, std=0.02 / (2 * config.num_layers) ** 0.5)
+
+    def hidden_states(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """Read ids (B, T) from left to right into the last hidden states (B, T, d).
+
+        Args:
+            input_ids: token ids, (B, T); with a cache only the new ones.
+            attention_mask: 1 = real token, 0 = padding, (B, K) over all tokens so far; or
+                (B, T, T) for packed documents. Positions count real tokens, so padding on the
+                left changes nothing (Hugging Face does the same inside `generate` only).
+            cache: keys and values of the tokens before, from earlier calls.
+
+        Raises:
+            ValueError: ids or mask of a wrong shape, dtype or range.
+        """
+        past, new = (cache.length if cache else 0), input_ids.size(-1)
+        check_ids("input_ids", input_ids, self.config.vocab_size)
+        check_room("input_ids", past + new, self.config.max_length)
+        mask = check_mask(attention_mask, input_ids, past + new)
+        x = self.dropout(self.token_embedding(input_ids) + self.positions(mask, past, new))
+        seen = self.look_back(mask, past, new)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, seen, seen is None and new > 1, cache, layer)
+        if cache is not None:
+            cache.length += new
+        return self.final_norm(x)
+
+    def positions(self, mask: Tensor | None, past: int, new: int) -> Tensor:
+        """Position vectors of the new tokens, (B or 1, T, d)."""
+        if mask is None:
+            return self.position_embedding.weight[past : past + new]
+        return self.position_embedding(real_positions(mask)[:, past:])
+
+    def look_back(self, mask: Tensor | None, past: int, new: int) -> Tensor | None:
+        """Causal and padding mask (B, 1, T, K); None where plain causality says it all."""
+        if mask is None and (past == 0 or new == 1):
+            return None
+        if mask is None:
+            mask = torch.ones(1, past + new, device=self.token_embedding.weight.device)
+        return visible_keys(mask, new, causal=True)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        select: Tensor | None = None,
+    ) -> Tensor:
+        """Next-token logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V)."""
+        check_select(select, input_ids)
+        hidden = self.hidden_states(input_ids, attention_mask)
+        return self.logits(hidden if select is None else hidden[select])
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Compare hidden states (…, d) with every token's embedding: (…, V)."""
+        return F.linear(hidden, self.token_embedding.weight)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        max_new_tokens: int = 32,
+        *,
+        use_cache: bool = True,
+        **choice: object,
+    ) -> Generated:
+        """Continue each row of ids (B, T), padding on the **left**.
+
+        Args:
+            input_ids: the prompts, (B, T).
+            attention_mask: 0 at the padding, (B, T).
+            max_new_tokens: stop after so many, or when every row has met `eos_token_id`.
+            use_cache: False computes every step from the start, to compare.
+            choice: `temperature`, `top_k`, `top_p`, `generator`, `eos_token_id`, `pad_token_id`:
+                see `generation.continue_text`. Temperature 0 (the default) is greedy.
+
+        Raises:
+            ValueError: padding on the right, or more tokens than the model has positions.
+        """
+        length = input_ids.size(-1)
+        check_room("prompt and new tokens", length + max_new_tokens, self.config.max_length)
+        mask = check_mask(attention_mask, input_ids)
+        if mask is not None and not bool(mask[:, -1].all()):
+            raise ValueError("a prompt ends in padding: pad on the left (padding_side='left')")
+        capacity = length + max_new_tokens
+        cache = KeyValueCache(self.config.num_layers, capacity) if use_cache else None
+
+        def step(ids: Tensor) -> Tensor:  # all ids so far (B, K) → logits of the next (B, V)
+            grown = None
+            if mask is not None:
+                grown = F.pad(mask.long(), (0, ids.size(1) - length), value=1)
+            new = ids if cache is None else ids[:, cache.length :]
+            return self.logits(self.hidden_states(new, grown, cache)[:, -1])
+
+        ends = {"eos_token_id": self.config.eos_token_id, "pad_token_id": self.config.pad_token_id}
+        return continue_text(self, step, input_ids, max_new_tokens, **ends | choice)

@@ -1,0 +1,145 @@
+"""What is put on top of a pre-trained model for a task: one small linear map each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .bert import Bert
+from .gpt import Gpt
+
+
+def last_real(attention_mask: Tensor | None, ids: Tensor) -> Tensor:
+    """Index of the last real token of each row (B,), wherever the padding stands."""
+    if attention_mask is None:
+        return ids.new_full((ids.size(0),), ids.size(1) - 1)
+    numbered = attention_mask.bool() * torch.arange(1, ids.size(1) + 1, device=ids.device)
+    return numbered.argmax(dim=1)
+
+
+def sentence_vector(
+    backbone: Bert | Gpt, hidden: Tensor, attention_mask: Tensor | None, ids: Tensor
+) -> Tensor:
+    """Pick the vector that stands for the whole row of (B, T, d): (B, d).
+
+    BERT: the first position, [CLS] (Devlin et al. 2019, §3.2). GPT: the last **real** token, the
+    only one that has read everything (Radford et al. 2018, §3.2); `[:, -1]` would read padding.
+    """
+    if isinstance(backbone, Bert):
+        return hidden[:, 0]
+    return hidden[torch.arange(ids.size(0), device=ids.device), last_real(attention_mask, ids)]
+
+
+class Head(nn.Module):
+    """A backbone, dropout, and a linear map whose start is small, like the backbone's own."""
+
+    def __init__(
+        self, backbone: Bert | Gpt, num_outputs: int, dropout: float | None = None
+    ) -> None:
+        super().__init__()
+        if num_outputs < 1:
+            raise ValueError(f"a head needs at least one output, got {num_outputs}")
+        self.backbone = backbone
+        self.dropout = nn.Dropout(backbone.config.dropout if dropout is None else dropout)
+        self.output = nn.Linear(backbone.config.hidden_size, num_outputs)
+        nn.init.normal_(self.output.weight, std=0.02)
+        nn.init.zeros_(self.output.bias)
+
+
+class SequenceClassifier(Head):
+    """One label a text."""
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
+    ) -> Tensor:
+        """Ids (B, T) → logits (B, labels)."""
+        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
+        vector = sentence_vector(self.backbone, hidden, attention_mask, input_ids)
+        return self.output(self.dropout(vector))
+
+
+class TokenClassifier(Head):
+    """One label a token, as in named-entity recognition (Devlin et al. 2019, §5.3)."""
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
+    ) -> Tensor:
+        """Ids (B, T) → logits (B, T, labels)."""
+        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
+        return self.output(self.dropout(hidden))
+
+
+class SpanExtractor(Head):
+    """Where an answer starts and where it ends (Devlin et al. 2019, §4.2)."""
+
+    def __init__(self, backbone: Bert | Gpt, dropout: float | None = None) -> None:
+        super().__init__(backbone, 2, dropout)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
+    ) -> Tensor:
+        """Ids (B, T) → start and end scores (B, 2, T), −∞ at padding."""
+        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
+        scores = self.output(self.dropout(hidden)).transpose(1, 2)
+        if attention_mask is None:
+            return scores
+        return scores.masked_fill(~attention_mask.bool()[:, None, :], float("-inf"))
+
+    @staticmethod
+    def best_span(scores: Tensor, max_length: int = 30) -> Tensor:
+        """Likeliest (start, end) with start ≤ end < start + max_length, from (B, 2, T): (B, 2)."""
+        start, end = scores[:, 0, :, None], scores[:, 1, None, :]
+        length = scores.size(-1)
+        allowed = torch.ones(length, length, dtype=torch.bool, device=scores.device).triu()
+        allowed = allowed & ~allowed.triu(max_length)
+        best = (start + end).masked_fill(~allowed, float("-inf")).flatten(1).argmax(1)
+        return torch.stack([best // length, best % length], dim=1)
+
+
+class JointIntentSlots(nn.Module):
+    """One intent a text and one slot tag a token over a single encoder (Chen et al. 2019).
+
+    arXiv 1902.10909, §3.2: the intent reads [CLS], the slots read every token.
+    """
+
+    def __init__(
+        self,
+        backbone: Bert | Gpt,
+        num_intents: int,
+        num_slots: int,
+        dropout: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.intent = SequenceClassifier(backbone, num_intents, dropout)
+        self.slots = TokenClassifier(backbone, num_slots, dropout)
+
+    @property
+    def backbone(self) -> Bert | Gpt:
+        """The one encoder that both heads read."""
+        return self.intent.backbone
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Ids (B, T) → intent logits (B, intents), slot logits (B, T, slots); one encoder pass."""
+        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
+        vector = sentence_vector(self.backbone, hidden, attention_mask, input_ids)
+        intent = self.intent.output(self.intent.dropout(vector))
+        return intent, self.slots.output(self.slots.dropout(hidden))
+
+
+def joint_loss(
+    intent_logits: Tensor, slot_logits: Tensor, intents: Tensor, slots: Tensor, alpha: float = 0.5
+) -> Tensor:
+    """α·L_intent + (1−α)·L_slot, each a mean cross-entropy in nats; slots −100 are left out.
+
+    Raises:
+        ValueError: alpha outside [0, 1].
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
+    intent = F.cross_entropy(intent_logits, intents)
+    return alpha * intent + (1 - alpha) * F.cross_entropy(
+        slot_logits.flatten(0, 1), slots.flatten()
+    )

@@ -1,0 +1,303 @@
+"""T5: an encoder that reads and a decoder that writes (Raffel et al. 2020, arXiv 1910.10683, §2.1).
+
+Version 1.0 by default; `gated=True, tied=False` is version 1.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .generation import Generated, continue_text
+from .layers import (
+    CrossAttention,
+    FeedForward,
+    KeyValueCache,
+    RelativePositionBias,
+    SelfAttention,
+    add_mask,
+    check_config,
+    check_ids,
+    check_mask,
+    check_select,
+    visible_keys,
+)
+
+
+@dataclass(frozen=True)
+class T5Config:
+    """The sizes of a T5; the defaults are T5-small."""
+
+    vocab_size: int = 32128
+    hidden_size: int = 512
+    head_size: int = 64
+    num_layers: int = 6
+    num_decoder_layers: int = 6
+    num_heads: int = 8
+    intermediate_size: int = 2048
+    gated: bool = False
+    tied: bool = True
+    scale_logits: bool | None = None  # d^-½ before the head; None: exactly when it is tied
+    relative_buckets: int = 32
+    relative_max_distance: int = 128
+    dropout: float = 0.1
+    layer_norm_eps: float = 1e-6
+    pad_token_id: int = 0
+    eos_token_id: int = 1
+    decoder_start_token_id: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        sizes = "vocab_size hidden_size head_size num_layers num_decoder_layers num_heads"
+        check_config(self, tuple(sizes.split()))
+        if self.relative_buckets < 4 or self.relative_buckets % 4:
+            raise ValueError(f"relative_buckets must be a multiple of 4: {self.relative_buckets}")
+        if self.relative_max_distance <= self.relative_buckets // 2:
+            raise ValueError(
+                f"relative_max_distance {self.relative_max_distance} must exceed half of the "
+                f"{self.relative_buckets} buckets, which hold one distance each"
+            )
+        if self.scale_logits is None:
+            object.__setattr__(self, "scale_logits", self.tied)
+
+
+class T5Block(nn.Module):
+    """Self-attention, in the decoder cross-attention, feed-forward; each pre-RMSNorm, residual."""
+
+    def __init__(self, config: T5Config, decoder: bool) -> None:
+        super().__init__()
+        d, heads, size = config.hidden_size, config.num_heads, config.head_size
+        eps, p = config.layer_norm_eps, config.dropout
+        self.attention_norm = nn.RMSNorm(d, eps)
+        # not scaled by 1/√D: T5 puts that factor into the initial weights instead
+        self.attention = SelfAttention(d, heads, size, bias=False, scale=1.0, dropout=p)
+        if decoder:
+            self.cross_norm = nn.RMSNorm(d, eps)
+            self.cross_attention = CrossAttention(d, heads, size, scale=1.0, dropout=p)
+        self.feed_forward_norm = nn.RMSNorm(d, eps)
+        self.feed_forward = FeedForward(
+            d,
+            config.intermediate_size,
+            "gelu_tanh" if config.gated else "relu",
+            bias=False,
+            gated=config.gated,
+            dropout=p,
+        )
+        self.dropout = nn.Dropout(p)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        memory: tuple[Tensor, Tensor] | None = None,
+        memory_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """(B, T, d) → (B, T, d); `memory` holds the encoder's keys and values for this block."""
+        attended = self.attention(self.attention_norm(x), mask, cache=cache, layer=layer)
+        x = x + self.dropout(attended)
+        if memory is not None:
+            x = x + self.dropout(self.cross_attention(self.cross_norm(x), memory, memory_mask))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class T5Stack(nn.Module):
+    """The blocks of one side, with the relative position bias that all of them share."""
+
+    def __init__(self, config: T5Config, decoder: bool) -> None:
+        super().__init__()
+        depth = config.num_decoder_layers if decoder else config.num_layers
+        self.decoder = decoder
+        self.position_bias = RelativePositionBias(
+            config.relative_buckets,
+            config.relative_max_distance,
+            config.num_heads,
+            two_way=not decoder,
+        )
+        self.blocks = nn.ModuleList(T5Block(config, decoder) for _ in range(depth))
+        self.final_norm = nn.RMSNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def bias(self, mask: Tensor, num_queries: int) -> Tensor:
+        """Position bias with −∞ where `mask` (B, K) or causality forbids: (B, H, Q, K)."""
+        bias = self.position_bias(num_queries, mask.size(-1))
+        return add_mask(bias, visible_keys(mask, num_queries, causal=self.decoder))
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        memory: list[tuple[Tensor, Tensor]] | None = None,
+        memory_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """Embedded tokens (B, T, d) → (B, T, d)."""
+        x, bias = self.dropout(x), self.bias(mask, x.size(1))
+        for layer, block in enumerate(self.blocks):
+            keys_values = memory[layer] if memory else None
+            x = block(x, bias, keys_values, memory_mask, cache, layer)
+        return self.dropout(self.final_norm(x))
+
+
+class T5(nn.Module):
+    """Encoder, decoder and head over one shared token embedding."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.encoder = T5Stack(config, decoder=False)
+        self.decoder = T5Stack(config, decoder=True)
+        if not config.tied:
+            self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.init_weights()
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """Draw weights as T5's code does: fan-in scaled, queries smaller by √D, embeddings N(0, 1).
+
+        With the 1/√D inside the queries, unscaled attention starts at the usual scale; with
+        d^-½ before a tied head, the initial loss starts near ln V.
+        """
+        config, width = self.config, self.config.num_heads * self.config.head_size
+        nn.init.normal_(self.token_embedding.weight, std=1.0)
+        for module in self.modules():
+            if isinstance(module, SelfAttention):
+                weight = module.query_key_value.weight
+                nn.init.normal_(weight, std=config.hidden_size**-0.5)
+                weight[:width] *= config.head_size**-0.5
+            elif isinstance(module, CrossAttention):
+                nn.init.normal_(module.key_value.weight, std=config.hidden_size**-0.5)
+                nn.init.normal_(
+                    module.query.weight, std=(config.hidden_size * config.head_size) ** -0.5
+                )
+            if isinstance(module, SelfAttention | CrossAttention):
+                nn.init.normal_(module.output.weight, std=width**-0.5)
+            elif isinstance(module, FeedForward):
+                for linear in (module.up, module.gate, module.down):
+                    if linear is not None:
+                        nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+            elif isinstance(module, RelativePositionBias):
+                nn.init.normal_(module.bias.weight, std=config.hidden_size**-0.5)
+        if not config.tied:
+            nn.init.normal_(self.head.weight, std=config.hidden_size**-0.5)
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Read ids (B, S) from both sides: (B, S, d).
+
+        Raises:
+            ValueError: ids or mask of a wrong shape, dtype or range.
+        """
+        check_ids("input_ids", input_ids, self.config.vocab_size)
+        mask = check_mask(attention_mask, input_ids)
+        mask = torch.ones_like(input_ids) if mask is None else mask
+        return self.encoder(self.token_embedding(input_ids), mask)
+
+    def keys_values(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Project the encoder's output (B, S, d) for each decoder block's cross-attention."""
+        return [block.cross_attention.keys_values(memory) for block in self.decoder.blocks]
+
+    def decode(
+        self,
+        decoder_input_ids: Tensor,
+        memory: list[tuple[Tensor, Tensor]],
+        attention_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """Read the target so far, looking back at it and over at the encoder: (B, T, d).
+
+        Args:
+            decoder_input_ids: targets shifted right, (B, T); with a cache only the new ones.
+            memory: what `keys_values` made of the encoder's output.
+            attention_mask: the **encoder's** padding mask, (B, S).
+            cache: the decoder's own keys and values from earlier calls.
+
+        Raises:
+            ValueError: ids of a wrong shape, dtype or range.
+        """
+        check_ids("decoder_input_ids", decoder_input_ids, self.config.vocab_size)
+        past, new = (cache.length if cache else 0), decoder_input_ids.size(1)
+        own = decoder_input_ids.new_ones(1, past + new)
+        over = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
+        x = self.decoder(self.token_embedding(decoder_input_ids), own, memory, over, cache)
+        if cache is not None:
+            cache.length += new
+        return x
+
+    def hidden_states(
+        self,
+        input_ids: Tensor,
+        decoder_input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Last hidden states of the decoder (B, T, d) for inputs (B, S) and targets (B, T).
+
+        Raises:
+            ValueError: ids or mask of a wrong shape, dtype or range.
+        """
+        if input_ids.size(0) != decoder_input_ids.size(0):
+            raise ValueError(
+                f"input_ids has {input_ids.size(0)} rows, decoder_input_ids "
+                f"{decoder_input_ids.size(0)}: they must be pairs"
+            )
+        memory = self.keys_values(self.encode(input_ids, attention_mask))
+        return self.decode(decoder_input_ids, memory, attention_mask)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (…, d) → vocabulary logits (…, V)."""
+        if self.config.scale_logits:
+            hidden = hidden * self.config.hidden_size**-0.5
+        return F.linear(
+            hidden, self.token_embedding.weight if self.config.tied else self.head.weight
+        )
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        decoder_input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        select: Tensor | None = None,
+    ) -> Tensor:
+        """Target logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V)."""
+        check_select(select, decoder_input_ids)
+        hidden = self.hidden_states(input_ids, decoder_input_ids, attention_mask)
+        return self.logits(hidden if select is None else hidden[select])
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        max_new_tokens: int = 32,
+        *,
+        use_cache: bool = True,
+        **choice: object,
+    ) -> Generated:
+        """Write an output for each input row (B, S), starting from `decoder_start_token_id`.
+
+        Args:
+            input_ids: the inputs, (B, S), padded on either side.
+            attention_mask: 0 at the padding, (B, S).
+            max_new_tokens: stop after so many, or when every row has met `eos_token_id`.
+            use_cache: False computes every step from the start, to compare.
+            choice: see `generation.continue_text`.
+
+        Raises:
+            ValueError: ids or mask of a wrong shape, dtype or range.
+        """
+        training, config = self.training, self.config
+        memory = self.keys_values(self.eval().encode(input_ids, attention_mask))
+        self.train(training)
+        cache = KeyValueCache(config.num_decoder_layers, max_new_tokens) if use_cache else None
+
+        def step(ids: Tensor) -> Tensor:  # all ids so far (B, K) → logits of the next (B, V)
+            new = ids if cache is None else ids[:, cache.length :]
+            return self.logits(self.decode(new, memory, attention_mask, cache)[:, -1])
+
+        start = input_ids.new_full((input_ids.size(0), 1), config.decoder_start_token_id)
+        ends = {"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id}
+        return continue_text(self, step, start, max_new_tokens, **ends | choice)
