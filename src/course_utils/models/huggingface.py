@@ -120,96 +120,97 @@ TIED = {
     "decoder.embed_tokens.weight",
 }
 
+# Our field of the configuration = theirs. One dropout rate of ours stands for several of theirs.
+BERT_FIELDS = """vocab_size=vocab_size hidden_size=hidden_size num_layers=num_hidden_layers
+    num_heads=num_attention_heads intermediate_size=intermediate_size
+    max_length=max_position_embeddings type_vocab_size=type_vocab_size
+    layer_norm_eps=layer_norm_eps pad_token_id=pad_token_id
+    dropout=hidden_dropout_prob dropout=attention_probs_dropout_prob"""
+GPT_FIELDS = """vocab_size=vocab_size hidden_size=n_embd num_layers=n_layer num_heads=n_head
+    intermediate_size=n_inner max_length=n_positions layer_norm_eps=layer_norm_epsilon
+    eos_token_id=eos_token_id pad_token_id=pad_token_id
+    dropout=resid_pdrop dropout=embd_pdrop dropout=attn_pdrop"""
+T5_FIELDS = """vocab_size=vocab_size hidden_size=d_model head_size=d_kv num_layers=num_layers
+    num_decoder_layers=num_decoder_layers num_heads=num_heads intermediate_size=d_ff
+    relative_buckets=relative_attention_num_buckets dropout=dropout_rate
+    relative_max_distance=relative_attention_max_distance layer_norm_eps=layer_norm_epsilon
+    pad_token_id=pad_token_id eos_token_id=eos_token_id"""
 
-def _refuse(family: str, config: object, wanted: dict[str, object]) -> None:
-    """Refuse, by name, a setting that ours does not compute.
 
-    Raises:
-        ValueError: naming the setting, its value and the only value that ours honours.
-    """
-    for name, value in wanted.items():
-        if (got := getattr(config, name, value)) != value:
-            raise ValueError(f"{family}: {name}={got!r} is not supported, only {value!r}")
+def _fields(table: str) -> list[tuple[str, str]]:
+    return [tuple(field.split("=")) for field in table.split()]
 
 
-def _same(family: str, **rates: float) -> float:
-    """Ours has one dropout rate; refuse a model with several."""
-    if len(set(rates.values())) > 1:
-        raise ValueError(f"{family}: one dropout rate is supported, got {rates}")
-    return float(next(iter(rates.values())))
+def _sizes_from(hf: transformers.PreTrainedConfig, table: str) -> dict[str, object]:
+    """Read our fields out of their configuration; refuse two values for one field of ours."""
+    sizes: dict[str, object] = {}
+    for ours, theirs in _fields(table):
+        value = getattr(hf, theirs)
+        if sizes.setdefault(ours, value) != value:
+            raise ValueError(
+                f"{hf.model_type}: {theirs}={value} differs from {sizes[ours]}; ours has one {ours}"
+            )
+    return sizes
+
+
+def _sizes_to(config: object, table: str) -> dict[str, object]:
+    return {theirs: getattr(config, ours) for ours, theirs in _fields(table)}
+
+
+def _refuse(hf: transformers.PreTrainedConfig, **supported: tuple[object, ...]) -> None:
+    """Refuse, by name, a setting that ours does not compute."""
+    for name, values in supported.items():
+        if (got := getattr(hf, name, values[0])) not in values:
+            raise ValueError(
+                f"{hf.model_type}: {name}={got!r} is not supported, only "
+                + " or ".join(map(repr, values))
+            )
 
 
 def _bert_config(hf: transformers.BertConfig, next_sentence: bool) -> BertConfig:
-    wanted = {"hidden_act": "gelu", "is_decoder": False, "add_cross_attention": False}
-    wanted |= {"position_embedding_type": "absolute", "tie_word_embeddings": True}
-    _refuse("BERT", hf, wanted)
-    return BertConfig(
-        vocab_size=hf.vocab_size,
-        hidden_size=hf.hidden_size,
-        num_layers=hf.num_hidden_layers,
-        num_heads=hf.num_attention_heads,
-        intermediate_size=hf.intermediate_size,
-        max_length=hf.max_position_embeddings,
-        type_vocab_size=hf.type_vocab_size,
-        dropout=_same(
-            "BERT",
-            hidden_dropout_prob=hf.hidden_dropout_prob,
-            attention_probs_dropout_prob=hf.attention_probs_dropout_prob,
-        ),
-        layer_norm_eps=hf.layer_norm_eps,
-        pad_token_id=hf.pad_token_id or 0,
-        next_sentence=next_sentence,
+    _refuse(
+        hf,
+        hidden_act=("gelu",),
+        is_decoder=(False,),
+        add_cross_attention=(False,),
+        position_embedding_type=("absolute",),
+        tie_word_embeddings=(True,),
     )
+    return BertConfig(**_sizes_from(hf, BERT_FIELDS), next_sentence=next_sentence)
 
 
 def _gpt_config(hf: transformers.GPT2Config) -> GptConfig:
-    wanted = {"add_cross_attention": False, "scale_attn_weights": True}
-    wanted |= {"scale_attn_by_inverse_layer_idx": False, "tie_word_embeddings": True}
-    _refuse("GPT-2", hf, wanted)
-    if hf.activation_function not in {"gelu_new", "gelu_pytorch_tanh"}:
-        raise ValueError(
-            f"GPT-2: activation_function={hf.activation_function!r} is not supported, only gelu_new"
-        )
-    rates = {name: getattr(hf, name) for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop")}
-    return GptConfig(
-        vocab_size=hf.vocab_size,
-        hidden_size=hf.n_embd,
-        num_layers=hf.n_layer,
-        num_heads=hf.n_head,
-        intermediate_size=hf.n_inner or 4 * hf.n_embd,
-        max_length=hf.n_positions,
-        dropout=_same("GPT-2", **rates),
-        layer_norm_eps=hf.layer_norm_epsilon,
-        eos_token_id=hf.eos_token_id,
-        pad_token_id=hf.pad_token_id,
+    _refuse(
+        hf,
+        activation_function=("gelu_new", "gelu_pytorch_tanh"),
+        add_cross_attention=(False,),
+        scale_attn_weights=(True,),
+        scale_attn_by_inverse_layer_idx=(False,),
+        tie_word_embeddings=(True,),
     )
+    sizes = _sizes_from(hf, GPT_FIELDS)
+    return GptConfig(**sizes | {"intermediate_size": hf.n_inner or 4 * hf.n_embd})
 
 
 def _t5_config(hf: transformers.T5Config, tied: bool) -> T5Config:
-    if hf.feed_forward_proj not in {"relu", "gated-gelu"}:
-        raise ValueError(
-            f"T5: feed_forward_proj={hf.feed_forward_proj!r} is not supported, only 'relu' (v1.0) "
-            "and 'gated-gelu' (v1.1)"
-        )
+    _refuse(hf, feed_forward_proj=("relu", "gated-gelu"))
     return T5Config(
-        vocab_size=hf.vocab_size,
-        hidden_size=hf.d_model,
-        head_size=hf.d_kv,
-        num_layers=hf.num_layers,
-        num_decoder_layers=hf.num_decoder_layers,
-        num_heads=hf.num_heads,
-        intermediate_size=hf.d_ff,
+        **_sizes_from(hf, T5_FIELDS),
         gated=hf.feed_forward_proj == "gated-gelu",
         tied=tied,
         scale_logits=getattr(hf, "scale_decoder_outputs", tied),
-        relative_buckets=hf.relative_attention_num_buckets,
-        relative_max_distance=hf.relative_attention_max_distance,
-        dropout=float(hf.dropout_rate),
-        layer_norm_eps=hf.layer_norm_epsilon,
-        pad_token_id=hf.pad_token_id,
-        eos_token_id=hf.eos_token_id,
         decoder_start_token_id=getattr(hf, "decoder_start_token_id", hf.pad_token_id),
     )
+
+
+def _hf_t5_config(config: T5Config) -> transformers.T5Config:
+    hf = transformers.T5Config(
+        **_sizes_to(config, T5_FIELDS),
+        feed_forward_proj="gated-gelu" if config.gated else "relu",
+        decoder_start_token_id=config.decoder_start_token_id,
+    )
+    hf.scale_decoder_outputs = config.scale_logits  # transformers ≥ 5 guesses it from the tie
+    return hf
 
 
 def _rules_for_hf(hf: nn.Module) -> tuple[nn.Module, list[Rule]]:
@@ -312,69 +313,15 @@ def _rules_for_ours(model: nn.Module) -> tuple[transformers.PreTrainedModel, lis
     config = model.config
     if isinstance(model, Bert):
         names = (transformers.BertForMaskedLM, transformers.BertForPreTraining)
-        hf = names[config.next_sentence](_hf_bert_config(config))
+        hf = names[config.next_sentence](transformers.BertConfig(**_sizes_to(config, BERT_FIELDS)))
         return hf, list(bert_rules(config, "bert.", head=True))
     if isinstance(model, Gpt):
-        return transformers.GPT2LMHeadModel(_hf_gpt_config(config)), list(gpt_rules(config))
+        sizes = _sizes_to(config, GPT_FIELDS) | {"bos_token_id": config.eos_token_id}
+        hf = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes))
+        return hf, list(gpt_rules(config))
     if isinstance(model, T5):
         hf = transformers.T5ForConditionalGeneration(_hf_t5_config(config))
         if not config.tied:  # transformers ≥ 5 ties at birth whatever the config says
             hf.lm_head.weight = nn.Parameter(hf.lm_head.weight.detach().clone())
         return hf, list(t5_rules(config))
     raise ValueError(f"{type(model).__name__} is not one of Bert, Gpt, T5")
-
-
-def _hf_bert_config(config: BertConfig) -> transformers.BertConfig:
-    return transformers.BertConfig(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.num_layers,
-        num_attention_heads=config.num_heads,
-        intermediate_size=config.intermediate_size,
-        max_position_embeddings=config.max_length,
-        type_vocab_size=config.type_vocab_size,
-        hidden_dropout_prob=config.dropout,
-        attention_probs_dropout_prob=config.dropout,
-        layer_norm_eps=config.layer_norm_eps,
-        pad_token_id=config.pad_token_id,
-    )
-
-
-def _hf_gpt_config(config: GptConfig) -> transformers.GPT2Config:
-    return transformers.GPT2Config(
-        vocab_size=config.vocab_size,
-        n_embd=config.hidden_size,
-        n_layer=config.num_layers,
-        n_head=config.num_heads,
-        n_inner=config.intermediate_size,
-        n_positions=config.max_length,
-        resid_pdrop=config.dropout,
-        embd_pdrop=config.dropout,
-        attn_pdrop=config.dropout,
-        layer_norm_epsilon=config.layer_norm_eps,
-        bos_token_id=config.eos_token_id,
-        eos_token_id=config.eos_token_id,
-        pad_token_id=config.pad_token_id,
-    )
-
-
-def _hf_t5_config(config: T5Config) -> transformers.T5Config:
-    hf = transformers.T5Config(
-        vocab_size=config.vocab_size,
-        d_model=config.hidden_size,
-        d_kv=config.head_size,
-        num_layers=config.num_layers,
-        num_decoder_layers=config.num_decoder_layers,
-        num_heads=config.num_heads,
-        d_ff=config.intermediate_size,
-        feed_forward_proj="gated-gelu" if config.gated else "relu",
-        relative_attention_num_buckets=config.relative_buckets,
-        relative_attention_max_distance=config.relative_max_distance,
-        dropout_rate=config.dropout,
-        layer_norm_epsilon=config.layer_norm_eps,
-        pad_token_id=config.pad_token_id,
-        eos_token_id=config.eos_token_id,
-        decoder_start_token_id=config.decoder_start_token_id,
-    )
-    hf.scale_decoder_outputs = config.scale_logits  # transformers ≥ 5 guesses it from the tie
-    return hf
