@@ -1,0 +1,84 @@
+"""The `course` command: everything the Makefile does, and the only way in on Windows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Build, test and run the course.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def stop(error: Exception) -> typer.Exit:
+    """Print one clear line instead of a traceback; raise the result."""
+    typer.secho(f"Stopped: {error}", fg="red", err=True)
+    return typer.Exit(1)
+
+
+@app.command()
+def book() -> None:
+    """Build the web book to _build/html; nothing is done twice."""
+    from course_utils import book as builder
+
+    try:
+        page = builder.build()
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+    typer.echo(f"Open {page.as_uri()}  or run: make serve")
+
+
+@app.command()
+def serve(port: int = 8000) -> None:
+    """Show the built book on this machine."""
+    from course_utils import book as builder
+
+    book()
+    try:
+        builder.serve(port)
+    except OSError as error:
+        raise stop(OSError(f"port {port}: {error}. Try: course serve --port {port + 1}")) from error
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(
+    context: typer.Context,
+    quick: Annotated[bool, typer.Option(help="Leave out the long notebooks.")] = False,
+) -> None:
+    """Run the tests with the network cut; further arguments go to pytest."""
+    from course_utils import assets
+    from course_utils import book as builder
+
+    book()  # set-up: what needs the network happens before it is cut
+    assets.install(assets.TOOLS, builder.ROOT / "_build/tools")
+    command = [sys.executable, "-m", "course_utils.offline", sys.executable, "-m", "pytest"]
+    command += ["-m", "not slow"] if quick else []
+    environment = {**os.environ, "COURSE_OFFLINE": "1"}
+    done = subprocess.run([*command, *context.args], cwd=builder.ROOT, env=environment)
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+def lint() -> None:
+    """Format, style and types: the same checks as before every commit."""
+    from course_utils import book as builder
+
+    checks = (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
+    failed = [
+        " ".join(check)
+        for check in checks
+        if subprocess.run([sys.executable, "-m", *check], cwd=builder.ROOT).returncode
+    ]
+    if failed:
+        raise stop(RuntimeError(f"{', '.join(failed)} found something; it is printed above"))
+
+
+if __name__ == "__main__":
+    app()
