@@ -310,7 +310,7 @@ def to_hf(model: Bert | Gpt | T5) -> transformers.PreTrainedModel:
 
 def _rules_for_ours(model: nn.Module) -> tuple[transformers.PreTrainedModel, list[Rule]]:
     """Build the untrained Hugging Face twin of our model, and the table that connects them."""
-    config = model.config
+    config = getattr(model, "config", None)
     if isinstance(model, Bert):
         names = (transformers.BertForMaskedLM, transformers.BertForPreTraining)
         hf = names[config.next_sentence](transformers.BertConfig(**_sizes_to(config, BERT_FIELDS)))
