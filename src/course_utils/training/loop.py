@@ -1,0 +1,370 @@
+"""One training loop for every model and objective, on any device, exactly resumable.
+
+A run is a pure function of the model's start, `TrainConfig` and `batch_at`: the batch of a step,
+its dropout and its learning rate depend on (seed, step) alone. Resuming needs no generator state.
+"""
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from course_utils.data.batches import derive_seed
+from course_utils.objectives.batch import Batch
+from course_utils.training import checkpoint
+from course_utils.training.optim import TrainConfig, learning_rate_at, make_optimizer
+from course_utils.training.speed import matmul_peak, num_tokens, training_flops
+
+# The loss of a batch: its mean over the predicted tokens, in nats. A loss of two terms is a dict,
+# {"token": mean over predicted tokens, "row": mean over rows}; their sum is what is minimised.
+LossFunction = Callable[[nn.Module, Batch], Tensor | dict[str, Tensor]]
+
+
+class NonFiniteLoss(FloatingPointError):
+    """Loss or gradient became NaN or infinite; `.step` says when, `.path` holds the batch."""
+
+    def __init__(self, step: int, what: str, path: Path) -> None:
+        super().__init__(
+            f"{what} at step {step}; the batch is saved in {path}. Look at it, then try a lower "
+            "learning rate, more warm-up steps or clip_norm=1.0"
+        )
+        self.step, self.path = step, path
+
+
+@dataclass
+class TrainResult:
+    """What a run leaves. `history`: one dict a logged step, the same as the lines of log.jsonl.
+
+    Keys: step (completed), loss (nats, mean since the last record), learning_rate, grad_norm,
+    tokens_per_second, mfu (share of the measured matmul peak), and what `validate` returned.
+    """
+
+    history: list[dict] = field(default_factory=list)
+    step: int = 0
+    tokens: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0  # of training steps alone, without validation and writing
+    since: list[dict] = field(default_factory=list)  # steps since the last record
+    best_loss: float | None = None
+    best_step: int = 0
+    without_best: int = 0  # validations since the best one
+    finished: bool = False
+
+    def curve(self, key: str) -> tuple[list[int], list[float]]:
+        """Steps and values of one key of the history, ready to plot."""
+        rows = [record for record in self.history if key in record]
+        return [record["step"] for record in rows], [record[key] for record in rows]
+
+
+def objective_loss(objective: object) -> LossFunction:
+    """Loss function of a module of `objectives`: logits at predicted positions, then its `loss`."""
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        everywhere = batch.num_predicted == batch.labels.numel()
+        select = {} if everywhere else {"select": batch.predicted}
+        return objective.loss(model(**batch.inputs, **select), batch)
+
+    return loss
+
+
+def validator(batches: Sequence[Batch], loss_fn: LossFunction) -> Callable[[nn.Module], dict]:
+    """Make a `validate` for `train`: the loss over fixed batches, {"validation_loss": nats}.
+
+    Summed loss over the number of predicted tokens, not the mean of batch means; batches are made
+    once, so that masks are the same at every call.
+    """
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        device, total = next(model.parameters()).device, 0.0
+        counts = [_counts(batch) for batch in batches]
+        for batch, count in zip(batches, counts, strict=True):
+            for name, term in _terms(loss_fn(model, batch.to(device))).items():
+                total += float(term) * count[name] / sum(c[name] for c in counts)
+        return {"validation_loss": total}
+
+    return validate
+
+
+def train(
+    model: nn.Module,
+    batch_at: Callable[[int], Batch],
+    loss_fn: LossFunction,
+    config: TrainConfig,
+    *,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    out: str | Path | None = None,
+    progress: bool = True,
+) -> TrainResult:
+    """Train `model` in place for `config.steps` steps; leaves it in evaluation mode.
+
+    Args:
+        model: any module that `loss_fn` knows how to call.
+        batch_at: step 0, 1, … → the whole batch of that step, always the same one. It is cut by
+            rows into processes × `config.accumulation` parts; the result does not depend on how.
+        loss_fn: see `LossFunction`; `objective_loss(objectives.masked_lm)` makes one.
+        config: all numbers.
+        validate: model → {"validation_loss": …, …}, called without gradients.
+        out: folder for log.jsonl and checkpoints. If it holds a checkpoint, the run goes on from
+            there, and ends as if it had never stopped.
+        progress: show a bar with loss, tokens/s and MFU.
+
+    Under `torchrun --nproc_per_node=K` the same call trains on K processes.
+
+    Raises:
+        ValueError: a batch with nothing to predict or fewer rows than parts, or a checkpoint of
+            another configuration or model.
+        NonFiniteLoss: names the step and the file with its batch.
+    """
+    return _Run(model, batch_at, loss_fn, config, validate, out, progress).go()
+
+
+class _LossModule(nn.Module):
+    """Model and loss in one module, so that DDP and autocast see everything the loss uses."""
+
+    def __init__(self, model: nn.Module, loss_fn: LossFunction) -> None:
+        super().__init__()
+        self.model, self.loss_fn = model, loss_fn
+
+    def forward(self, part: Batch, shares: dict[str, float]) -> Tensor:
+        """The part's share of the whole batch's loss: each term weighed by its own count."""
+        if not shares["token"]:  # masked by independent draws: no token here, but DDP waits for all
+            return sum(p.sum() for p in self.parameters() if p.requires_grad) * 0.0
+        return sum(shares[k] * term for k, term in _terms(self.loss_fn(self.model, part)).items())
+
+
+class _Run:
+    """The state of one call of `train`."""
+
+    def __init__(self, model, batch_at, loss_fn, config, validate, out, progress) -> None:
+        self.batch_at, self.config, self.validate = batch_at, config, validate
+        self.model, self.out = model, Path(out) if out else None
+        self.accelerator = _accelerator(config)
+        self.device, self.processes = self.accelerator.device, self.accelerator.num_processes
+        self.raw_optimizer = make_optimizer(model, config)
+        compiled = torch.compile(model) if config.compile else model
+        self.module, self.optimizer = self.accelerator.prepare(
+            _LossModule(compiled, loss_fn), self.raw_optimizer
+        )
+        self.result, self.best = TrainResult(), {}
+        self.main = self.accelerator.is_main_process
+        self.bar = tqdm(total=config.steps, disable=not (progress and self.main), unit="step")
+
+    def go(self) -> TrainResult:
+        """Resume if there is something to resume, run to the end, leave the model ready to use."""
+        self._resume()
+        self.model.train()
+        with self.bar, _own_randomness(self.device):
+            while not self.result.finished:
+                self._step(self.result.step)
+        if self.best:
+            checkpoint.restore_module(self.model, self.best)
+        self.model.eval()
+        return self.result
+
+    def _step(self, step: int) -> None:
+        start, batch = time.perf_counter(), self.batch_at(step)
+        self._check(batch, step)
+        torch.manual_seed(derive_seed(self.config.seed, step, self.accelerator.process_index))
+        rate = learning_rate_at(step, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self._backward(batch)
+        self._require_finite(loss, "the loss is", step, batch)
+        limit = self.config.clip_norm or math.inf
+        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), limit))
+        self._require_finite(norm, "the gradient norm is", step, batch)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        now = {"loss": loss, "learning_rate": rate, "grad_norm": norm}
+        now |= {"tokens": num_tokens(batch), "flops": training_flops(self.model, batch)}
+        self._after(step + 1, now | {"seconds": time.perf_counter() - start})
+
+    def _backward(self, batch: Batch) -> float:
+        """Gradients of the whole batch's mean loss, part by part; returns that loss, in nats."""
+        parts = split(batch, self.processes * self.config.accumulation)
+        own = parts[self.accelerator.process_index :: self.processes]
+        whole, total = _counts(batch), torch.zeros((), device=self.device)
+        for number, part in enumerate(own, 1):
+            shares = {name: count / whole[name] for name, count in _counts(part).items()}
+            last = number == len(own)
+            with nullcontext() if last else self.accelerator.no_sync(self.module):
+                loss = self.module(part.to(self.device), shares)
+                # DDP divides by the number of processes; shares already add up to one
+                self.accelerator.backward(loss * self.processes)
+            total += loss.detach()
+        return float(self.accelerator.reduce(total, "sum"))
+
+    def _check(self, batch: Batch, step: int) -> None:
+        parts, rows = self.processes * self.config.accumulation, len(batch.labels)
+        if batch.num_predicted == 0:
+            shape = tuple(batch.labels.shape)
+            raise ValueError(f"step {step}: none of the labels {shape} is to be predicted")
+        if rows < parts:
+            raise ValueError(
+                f"step {step}: {rows} rows cannot be cut into {self.processes} processes × "
+                f"{self.config.accumulation} micro-batches; use larger batches or fewer parts"
+            )
+
+    def _require_finite(self, value: float, what: str, step: int, batch: Batch) -> None:
+        if not math.isfinite(value):
+            folder = self.out or Path(tempfile.mkdtemp(prefix="course-"))
+            path = folder / f"bad-batch-step-{step}.safetensors"
+            checkpoint.save_tensors(path, {"labels": batch.labels, **batch.inputs})
+            raise NonFiniteLoss(step, f"{what} {value}", path)
+
+    def _after(self, done: int, now: dict[str, float]) -> None:
+        """Count, and as often as the configuration says: validate, log, save."""
+        result, config = self.result, self.config
+        result.step = done
+        result.since.append(now)
+        for key in ("tokens", "flops", "seconds"):
+            setattr(result, key, getattr(result, key) + now[key])
+        self.bar.update()
+        last, checked = done == config.steps, {}
+        if self.validate and (last or _every(done, config.validate_every)):
+            checked = self._validated(done)
+        result.finished = last or bool(config.patience and result.without_best >= config.patience)
+        if checked or result.finished or _every(done, config.log_every):
+            self._log(checked)
+        if self.out and (result.finished or _every(done, config.checkpoint_every)):
+            self._save()
+
+    @torch.no_grad()
+    def _validated(self, done: int) -> dict[str, float]:
+        """Call `validate`; remember the best loss and, for early stopping, its weights."""
+        with self.accelerator.autocast():
+            values = self.validate(self.model.eval())
+        self.model.train()
+        result, loss = self.result, values["validation_loss"]
+        result.without_best += 1
+        if result.best_loss is None or loss < result.best_loss:
+            result.best_loss, result.best_step, result.without_best = loss, done, 0
+            if self.config.patience:
+                live = checkpoint.module_tensors(self.model)
+                self.best = {name: tensor.detach().cpu().clone() for name, tensor in live.items()}
+        return values
+
+    def _log(self, checked: dict[str, float]) -> None:
+        """Close a record over the steps since the last one: to history, file and bar."""
+        result, since = self.result, self.result.since
+        seconds = sum(now["seconds"] for now in since)
+        record = {
+            "step": result.step,
+            "loss": sum(now["loss"] for now in since) / len(since),
+            "learning_rate": since[-1]["learning_rate"],
+            "grad_norm": since[-1]["grad_norm"],
+            "tokens_per_second": sum(now["tokens"] for now in since) / seconds,
+            "mfu": sum(now["flops"] for now in since) / seconds / self._peak(),
+        } | checked
+        result.history.append(record)
+        result.since = []
+        if self.out and self.main:
+            with (self.out / "log.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        self.bar.set_postfix_str(_in_words(record), refresh=False)
+
+    def _peak(self) -> float:
+        bf16 = self.config.mixed_precision == "bf16"
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        return self.processes * matmul_peak(self.device.type, dtype)
+
+    def _save(self) -> None:
+        if self.main:
+            tensors = {
+                "model": checkpoint.module_tensors(self.model),
+                "optimizer": checkpoint.optimizer_tensors(self.model, self.raw_optimizer),
+            } | ({"best": self.best} if self.best else {})
+            state = {"config": asdict(self.config), "result": asdict(self.result)}
+            checkpoint.save(self.out / "checkpoints", self.result.step, tensors, state)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        """Take up the newest whole checkpoint in `out`, if any; the log keeps what led to it."""
+        if self.out is None:
+            return
+        say = print if self.main else lambda line: None
+        found = checkpoint.load(self.out / "checkpoints", say)
+        if found:
+            tensors, state = found
+            _require_same(state["config"], self.config, self.out)
+            checkpoint.restore_module(self.model, tensors["model"])
+            checkpoint.restore_optimizer(self.model, self.raw_optimizer, tensors["optimizer"])
+            self.result, self.best = TrainResult(**state["result"]), tensors.get("best", {})
+            self.bar.update(self.result.step)
+        if self.main:
+            self.out.mkdir(parents=True, exist_ok=True)
+            lines = (json.dumps(record) + "\n" for record in self.result.history)
+            (self.out / "log.jsonl").write_text("".join(lines))
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """Cut a batch by rows into `parts` batches of nearly equal size."""
+
+    def cut(value: object) -> list:
+        if isinstance(value, Tensor):
+            return list(value.tensor_split(parts))
+        if isinstance(value, dict):
+            columns = {key: cut(tensor) for key, tensor in value.items()}
+            return [{key: column[i] for key, column in columns.items()} for i in range(parts)]
+        return [value] * parts
+
+    columns = {f.name: cut(getattr(batch, f.name)) for f in fields(batch)}
+    return [replace(batch, **{k: column[i] for k, column in columns.items()}) for i in range(parts)]
+
+
+def _terms(loss: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
+    return loss if isinstance(loss, dict) else {"token": loss}
+
+
+def _counts(batch: Batch) -> dict[str, int]:
+    """What each term of a loss is a mean over."""
+    return {"token": batch.num_predicted, "row": len(batch.labels)}
+
+
+def _every(done: int, interval: int) -> bool:
+    return interval > 0 and done % interval == 0
+
+
+def _in_words(record: dict[str, float]) -> str:
+    words = f"loss {record['loss']:.3f}, {record['tokens_per_second']:,.0f} tokens/s"
+    return f"{words}, MFU {record['mfu']:.0%}"
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    # accelerate keeps its settings for the whole process; a notebook trains with several
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    # a classifier leaves its backbone's vocabulary head unused: DDP must look for such weights
+    ddp = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(
+        cpu=config.device == "cpu", mixed_precision=config.mixed_precision, kwargs_handlers=[ddp]
+    )
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave the caller's random state as it was: training reseeds at every step."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+def _require_same(saved: dict, config: TrainConfig, out: Path) -> None:
+    now = json.loads(json.dumps(asdict(config)))
+    free = {"checkpoint_every", "device"}  # they do not change what is computed
+    differ = [
+        f"{k} {saved.get(k)!r} → {now[k]!r}" for k in now.keys() - free if saved.get(k) != now[k]
+    ]
+    if differ:
+        raise ValueError(
+            f"{out} holds a run with another configuration ({', '.join(sorted(differ))}); go on "
+            "with the same one, or use another folder"
+        )

@@ -1,0 +1,160 @@
+"""The numbers of a run, its learning rate step by step, AdamW with two groups, freezing."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+SCHEDULES = ("constant", "linear", "cosine", "wsd")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every number of a training run. A run is a pure function of this, the model and the batches.
+
+    Attributes:
+        steps: optimizer steps in the whole run (the schedule is drawn over them).
+        learning_rate: the highest rate, reached after `warmup_steps` steps of linear rise.
+        schedule: "constant", "linear" (BERT), "cosine" (GPT-3) or "wsd": stable, then a linear
+            decay over the last `decay_fraction` of the steps (Hu et al. 2024, MiniCPM, section 4).
+        final_fraction: where the decay ends, as a fraction of `learning_rate`.
+        clip_norm: global gradient norm above which gradients are scaled down; None: never.
+        accumulation: micro-batches that one batch is cut into; the result does not depend on it.
+        mixed_precision: "no" (fp32) or "bf16" (autocast; the weights stay fp32).
+        device: "auto" (CUDA, else MPS, else CPU) or "cpu".
+        patience: stop after so many validations without a new best loss and take the best weights
+            back; 0: never.
+        validate_every, checkpoint_every, log_every: in steps; 0 for the first two: only at the end.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    schedule: str = "linear"
+    warmup_steps: int = 0
+    final_fraction: float = 0.0
+    decay_fraction: float = 0.2
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    clip_norm: float | None = 1.0
+    accumulation: int = 1
+    mixed_precision: str = "no"
+    device: str = "auto"
+    compile: bool = False
+    seed: int = 0
+    patience: int = 0
+    validate_every: int = 0
+    checkpoint_every: int = 0
+    log_every: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse values that would only fail, or silently do nothing, much later."""
+        for field, low in [("steps", 1), ("accumulation", 1), ("log_every", 1), ("patience", 0)]:
+            self._require(getattr(self, field) >= low, field, f"at least {low}")
+        for field in ("warmup_steps", "validate_every", "checkpoint_every", "weight_decay"):
+            self._require(getattr(self, field) >= 0, field, "0 or more")
+        self._require(self.learning_rate > 0, "learning_rate", "positive")
+        self._require(self.warmup_steps <= self.steps, "warmup_steps", f"≤ steps ({self.steps})")
+        self._require(0 <= self.final_fraction <= 1, "final_fraction", "from 0 to 1")
+        self._require(0 < self.decay_fraction <= 1, "decay_fraction", "above 0, at most 1")
+        self._require(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "positive or None")
+        self._require(self.schedule in SCHEDULES, "schedule", f"one of {SCHEDULES}")
+        self._require(self.mixed_precision in ("no", "bf16"), "mixed_precision", '"no" or "bf16"')
+        self._require(self.device in ("auto", "cpu"), "device", '"auto" or "cpu"')
+
+    def _require(self, holds: bool, field: str, what: str) -> None:
+        if not holds:
+            raise ValueError(f"TrainConfig.{field} is {getattr(self, field)!r}; it must be {what}")
+
+
+def learning_rate_at(step: int, config: TrainConfig) -> float:
+    """Learning rate of step 0, 1, … `config.steps` - 1: warm-up, then the named decay."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    start = config.warmup_steps
+    if config.schedule == "wsd":
+        start = max(start, config.steps - round(config.decay_fraction * config.steps))
+    done = max(0, step - start) / max(1, config.steps - start)  # 0 … just below 1
+    left = {
+        "constant": 1.0,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+    }.get(config.schedule, 1 - done)
+    return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * left)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Two AdamW groups: matrices and embeddings decay; norms and every bias do not.
+
+    Embeddings are decayed, as BERT and GPT-2 do; T5's relative attention bias counts as a bias.
+    The groups are asserted to be disjoint and to hold every trainable parameter.
+
+    Raises:
+        ValueError: nothing is trainable.
+    """
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not trainable:
+        raise ValueError("no parameter is trainable: every layer is frozen; freeze fewer layers")
+    decayed = {name for name, p in trainable.items() if p.ndim >= 2 and "bias" not in name}
+    kept = {name for name, p in trainable.items() if p.ndim < 2 or "bias" in name}
+    assert not decayed & kept and decayed | kept == trainable.keys(), "groups overlap or leave some"
+    return [
+        {"params": [trainable[n] for n in sorted(decayed)], "weight_decay": weight_decay},
+        {"params": [trainable[n] for n in sorted(kept)], "weight_decay": 0.0},
+    ]
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`."""
+    groups = parameter_groups(model, config.weight_decay)
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True
+    )
+
+
+def freeze(model: nn.Module, what: str) -> int:
+    """Stop training a part of a model; call it before `train`. Returns the weights still trained.
+
+    Args:
+        model: a Bert, Gpt or T5, or a head of `models.heads` over one.
+        what: "embeddings"; "bottom:k": embeddings and the lowest k blocks (of T5: of either
+            stack); "all_but_head": the whole backbone, or all of Bert but its vocabulary head.
+            A tied output matrix *is* the token embedding and freezes with it.
+
+    Raises:
+        ValueError: an unknown name, more blocks than there are, or a model without its own head.
+    """
+    backbone = getattr(model, "backbone", model)
+    kind, _, count = what.partition(":")
+    if kind == "all_but_head" and not count:
+        frozen = _all_but_head(model, backbone)
+    elif what == "embeddings" or (kind == "bottom" and count.isdigit()):
+        frozen = _bottom(backbone, int(count or 0))
+    else:
+        raise ValueError(
+            f'cannot freeze {what!r}; it is "embeddings", "bottom:k" or "all_but_head"'
+        )
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _bottom(backbone: nn.Module, count: int) -> list[nn.Parameter]:
+    """Embeddings with their norm, and the first `count` blocks of every stack."""
+    stacks = [m.blocks for m in backbone.modules() if hasattr(m, "blocks")]
+    if any(count > len(blocks) for blocks in stacks):
+        raise ValueError(f"bottom:{count} was asked for, the model has {len(stacks[0])} blocks")
+    parts = [m for name, m in backbone.named_children() if "embedding" in name]
+    parts += [block for blocks in stacks for block in blocks[:count]]
+    return [parameter for part in parts for parameter in part.parameters()]
+
+
+def _all_but_head(model: nn.Module, backbone: nn.Module) -> list[nn.Parameter]:
+    if backbone is not model:
+        return list(backbone.parameters())
+    if not hasattr(model, "head"):
+        raise ValueError(
+            f"{type(model).__name__}'s output matrix is its token embedding, so there is no head "
+            "to leave; put a head of models.heads on it first"
+        )
+    return [p for name, p in model.named_parameters() if not name.startswith("head.")]
