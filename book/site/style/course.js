@@ -1,0 +1,1 @@
+// Small repairs of the theme; each says what it mends.
