@@ -53,10 +53,7 @@ SITE = (
         "@jupyter-widgets/html-manager",
         "1.0.15",
         "5thBIV6ymNgmPVOHvzx+gGy8ZSKmSazhtGw4/c4xJDVzRhG9PTeQsRjF3FUTopvFi//SABeNz1yp47bCrJ3CQA==",
-        (
-            ("dist/embed-amd.js", "widgets/embed-amd.js"),
-            ("LICENSE", "widgets/LICENSE"),
-        ),
+        (("dist/embed-amd.js", "widgets/embed-amd.js"),),
     ),
 )
 TOOLS = (

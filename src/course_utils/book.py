@@ -87,7 +87,8 @@ def build(root: Path = ROOT) -> Path:
 
 def jupyter_book(root: Path) -> None:
     """Run Jupyter Book in `root`: warnings are errors, and all of them are shown."""
-    command = [sys.executable, "-m", "jupyter_book", "build", str(root), "-W", "--keep-going"]
+    program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command = [*program, "build", str(root), "-W", "--keep-going"]
     if subprocess.run(command, cwd=root).returncode:
         shutil.rmtree(root / "_build/.doctrees", ignore_errors=True)  # warn again next time
         raise RuntimeError("The book did not build; the warnings and errors are above.")
