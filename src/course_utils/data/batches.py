@@ -96,3 +96,79 @@ def rows_at(step: int, num_rows: int, batch_size: int, seed: int) -> Tensor:
 @lru_cache(maxsize=8)
 def _order(num_rows: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(num_rows, generator=generator_at("order", seed, epoch))
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Batches of examples of like length, so that little is padding; every example once an epoch.
+
+    Examples are shuffled, sorted by length within pools of `pool` batches, cut into batches, and
+    the batches shuffled. The last batch of an epoch's last pool may be smaller.
+    """
+
+    lengths: tuple[int, ...]
+    batch_size: int
+    seed: int = 0
+    pool: int = 32
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no batch."""
+        object.__setattr__(self, "lengths", tuple(self.lengths))
+        if not self.lengths or self.batch_size < 1 or self.pool < 1:
+            raise ValueError(
+                f"{len(self.lengths)} examples in batches of {self.batch_size}, pools of "
+                f"{self.pool}: each must be at least 1"
+            )
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self.lengths) // self.batch_size)
+
+    def at(self, step: int) -> list[int]:
+        """Example numbers of step 0, 1, …, over all epochs."""
+        epoch, place = divmod(step, len(self))
+        return self._epoch(epoch)[place]
+
+    @lru_cache(maxsize=2)  # noqa: B019 (frozen, and as short-lived as the run)
+    def _epoch(self, epoch: int) -> list[list[int]]:
+        order = _order(len(self.lengths), self.seed, epoch).tolist()
+        size = self.batch_size * self.pool
+        pools = [order[i : i + size] for i in range(0, len(order), size)]
+        batches = [
+            ranked[i : i + self.batch_size]
+            for ranked in (sorted(pool, key=self.lengths.__getitem__) for pool in pools)
+            for i in range(0, len(ranked), self.batch_size)
+        ]
+        return [batches[i] for i in _order(len(batches), self.seed, -1 - epoch).tolist()]
+
+
+def pad(sequences: Sequence[Sequence[int]], value: int, side: str = "right") -> Tensor:
+    """Fill rows up to the longest with `value`: int64 (batch, length).
+
+    Raises:
+        ValueError: no rows, an empty row, or a side other than "right" and "left".
+    """
+    short = [number for number, row in enumerate(sequences) if len(row) == 0]
+    if not sequences or short:
+        raise ValueError(
+            f"{len(sequences)} rows to pad, rows {short[:5]} are empty; leave them out"
+        )
+    if side not in ("right", "left"):
+        raise ValueError(f'side is {side!r}; it must be "right" or "left"')
+    padded = torch.full((len(sequences), max(map(len, sequences))), value)
+    for row, sequence in zip(padded, sequences, strict=True):
+        place = slice(len(sequence)) if side == "right" else slice(-len(sequence), None)
+        row[place] = torch.tensor([*sequence])
+    return padded
+
+
+def pad_inputs(
+    sequences: Sequence[Sequence[int]], pad_token_id: int, side: str = "right"
+) -> dict[str, Tensor]:
+    """`input_ids` padded, and `attention_mask` (batch, length), True at real tokens.
+
+    The mask comes from the lengths: where the pad id is also a real token (GPT-2 pads with its end
+    of text), a comparison with the id would hide it.
+    """
+    real = pad([[1] * len(row) for row in sequences], 0, side).bool()
+    return {"input_ids": pad(sequences, pad_token_id, side), "attention_mask": real}

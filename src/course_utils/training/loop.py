@@ -85,12 +85,10 @@ def validator(batches: Sequence[Batch], loss_fn: LossFunction) -> Callable[[nn.M
     """
 
     def validate(model: nn.Module) -> dict[str, float]:
-        device, total = next(model.parameters()).device, 0.0
-        counts = [_counts(batch) for batch in batches]
-        for batch, count in zip(batches, counts, strict=True):
-            for name, term in _terms(loss_fn(model, batch.to(device))).items():
-                total += float(term) * count[name] / sum(c[name] for c in counts)
-        return {"validation_loss": total}
+        device, whole = next(model.parameters()).device, total_counts(batches)
+        moved = (batch.to(device) for batch in batches)
+        parts = (float(weighted(loss_fn(model, batch), batch, whole)) for batch in moved)
+        return {"validation_loss": sum(parts)}
 
     return validate
 
@@ -135,11 +133,10 @@ class _LossModule(nn.Module):
         super().__init__()
         self.model, self.loss_fn = model, loss_fn
 
-    def forward(self, part: Batch, shares: dict[str, float]) -> Tensor:
-        """The part's share of the whole batch's loss: each term weighed by its own count."""
-        if not shares["token"]:  # masked by independent draws: no token here, but DDP waits for all
+    def forward(self, part: Batch, whole: dict[str, int]) -> Tensor:
+        if not part.num_predicted:  # masked by independent draws: nothing here, but DDP waits
             return sum(p.sum() for p in self.parameters() if p.requires_grad) * 0.0
-        return sum(shares[k] * term for k, term in _terms(self.loss_fn(self.model, part)).items())
+        return weighted(self.loss_fn(self.model, part), part, whole)
 
 
 class _Run:
@@ -193,13 +190,12 @@ class _Run:
         """Gradients of the whole batch's mean loss, part by part; returns that loss, in nats."""
         parts = split(batch, self.processes * self.config.accumulation)
         own = parts[self.accelerator.process_index :: self.processes]
-        whole, total = _counts(batch), torch.zeros((), device=self.device)
+        whole, total = total_counts([batch]), torch.zeros((), device=self.device)
         for number, part in enumerate(own, 1):
-            shares = {name: count / whole[name] for name, count in _counts(part).items()}
             last = number == len(own)
             with nullcontext() if last else self.accelerator.no_sync(self.module):
-                loss = self.module(part.to(self.device), shares)
-                # DDP divides by the number of processes; shares already add up to one
+                loss = self.module(part.to(self.device), whole)
+                # DDP divides by the number of processes; the shares already add up
                 self.accelerator.backward(loss * self.processes)
             total += loss.detach()
         return float(self.accelerator.reduce(total, "sum"))
@@ -322,13 +318,17 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     return [replace(batch, **{k: column[i] for k, column in columns.items()}) for i in range(parts)]
 
 
-def _terms(loss: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
-    return loss if isinstance(loss, dict) else {"token": loss}
+def total_counts(batches: Sequence[Batch]) -> dict[str, int]:
+    """What the terms of a loss over all these batches are means over."""
+    tokens = sum(batch.num_predicted for batch in batches)
+    return {"token": tokens, "row": sum(len(batch.labels) for batch in batches)}
 
 
-def _counts(batch: Batch) -> dict[str, int]:
-    """What each term of a loss is a mean over."""
-    return {"token": batch.num_predicted, "row": len(batch.labels)}
+def weighted(loss: Tensor | dict[str, Tensor], part: Batch, whole: dict[str, int]) -> Tensor:
+    """The part's share of the whole's loss, each term by its own count; shares add up exactly."""
+    own = total_counts([part])
+    terms = loss if isinstance(loss, dict) else {"token": loss}
+    return sum(term * (own[name] / whole[name]) for name, term in terms.items())
 
 
 def _every(done: int, interval: int) -> bool:
