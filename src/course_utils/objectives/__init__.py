@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from course_utils.objectives import causal_lm, masked_lm
+from course_utils.objectives import causal_lm, masked_lm, mixture, span_corruption
 from course_utils.objectives.batch import IGNORE_INDEX, Batch, pooled_loss, visibility
 
 
@@ -35,6 +35,8 @@ def _row(module: Any, architecture: str, equation: str) -> Objective:
 OBJECTIVES: dict[str, Objective] = {
     "masked_lm": _row(masked_lm, "encoder", "9.1"),
     "causal_lm": _row(causal_lm, "decoder", "9.2"),
+    "span_corruption": _row(span_corruption, "encoder-decoder", "9.3"),
+    "ul2_mixture": _row(mixture, "encoder-decoder", "9.3"),
 }
 
 __all__ = ["IGNORE_INDEX", "OBJECTIVES", "Batch", "Objective", "pooled_loss", "visibility"]

@@ -1,0 +1,120 @@
+"""The objective as a dial: each row is corrupted by one of several denoisers (Tay et al. 2023).
+
+A denoiser is three numbers: how much is hidden (`rate`), in how long pieces (`mean_span`), and
+whether the hidden part is scattered or is the end of the text (`suffix`). Span corruption is one
+setting, a prefix language model another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from course_utils.objectives import span_corruption
+from course_utils.objectives.batch import (
+    Batch,
+    check_ids,
+    check_mask,
+    check_rate,
+    check_token_ids,
+)
+from course_utils.objectives.span_corruption import Vocabulary
+
+loss = span_corruption.loss  # Equation 9.3, whatever was hidden
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """One position of the dial; `mode` is the UL2 family it belongs to: R, S or X."""
+
+    mode: str
+    rate: float
+    mean_span: float = 1.0
+    suffix: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a rate or a span out of range."""
+        check_rate(self.rate)
+        if self.mean_span < 1:
+            raise ValueError(f"mean_span={self.mean_span} must be at least 1 token")
+
+
+# Tay et al. 2023, table 1: R regular, S sequential (the last quarter), X extreme.
+UL2 = (
+    Denoiser("R", 0.15, 3),
+    Denoiser("R", 0.15, 8),
+    Denoiser("S", 0.25, suffix=True),
+    Denoiser("X", 0.5, 3),
+    Denoiser("X", 0.5, 8),
+    Denoiser("X", 0.15, 64),
+    Denoiser("X", 0.5, 64),
+)
+
+
+def corrupt(
+    ids: Tensor,
+    *,
+    vocabulary: Vocabulary,
+    generator: Generator,
+    denoisers: Sequence[Denoiser] = UL2,
+    weights: Sequence[float] | None = None,
+    mode_token_ids: dict[str, int] | None = None,
+    attention_mask: Tensor | None = None,
+    vocab_size: int | None = None,
+) -> Batch:
+    """Corrupt each row of `ids` (batch, length) by a denoiser drawn with `weights` (default equal).
+
+    With `mode_token_ids`, e.g. {"R": 5, "S": 6, "X": 7}, the inputs start with the token of the
+    row's mode. Otherwise as `span_corruption.corrupt`. Raises ValueError for no denoisers, weights
+    that do not fit, or a mode without a token.
+    """
+    check_ids(ids, vocab_size)
+    _check(denoisers, weights, mode_token_ids, vocab_size)
+    real = check_mask(attention_mask, ids)
+    lengths, width = real.sum(1), ids.shape[1]
+    chosen = _draw(len(ids), weights or [1.0] * len(denoisers), generator).to(ids.device)
+
+    def per_row(values: list) -> Tensor:
+        return torch.tensor(values, device=ids.device)[chosen]
+
+    rate = per_row([float(d.rate) for d in denoisers])
+    mean_span = per_row([float(d.mean_span) for d in denoisers])
+    spans = span_corruption.noise_mask(lengths, width, rate, mean_span, generator)
+    suffix = span_corruption.suffix_mask(lengths, width, rate)
+    noise = torch.where(per_row([d.suffix for d in denoisers])[:, None], suffix, spans)
+    return span_corruption.from_noise_mask(
+        ids,
+        noise,
+        vocabulary=vocabulary,
+        attention_mask=real,
+        vocab_size=vocab_size,
+        mode_ids=per_row([mode_token_ids[d.mode] for d in denoisers]) if mode_token_ids else None,
+    )
+
+
+settings = span_corruption.settings
+
+
+def _draw(rows: int, weights: Sequence[float], generator: Generator) -> Tensor:
+    device = generator.device
+    if not rows:
+        return torch.zeros(0, dtype=torch.long, device=device)
+    probabilities = torch.tensor(weights, dtype=torch.float64, device=device)
+    return torch.multinomial(probabilities, rows, replacement=True, generator=generator)
+
+
+def _check(
+    denoisers: Sequence[Denoiser],
+    weights: Sequence[float] | None,
+    modes: dict[str, int] | None,
+    vocab_size: int | None,
+) -> None:
+    missing = {d.mode for d in denoisers} - set(modes) if modes else set()
+    if not denoisers or (weights is not None and len(weights) != len(denoisers)) or missing:
+        raise ValueError(
+            f"{len(denoisers)} denoisers, weights={weights}, modes without a token: "
+            f"{sorted(missing)}; give one weight for each denoiser and one token for each mode"
+        )
+    if modes and vocab_size is not None:
+        check_token_ids(vocab_size, **{f"mode_token_ids[{m}]": i for m, i in modes.items()})

@@ -1,0 +1,113 @@
+"""Next sentence prediction: does B follow A? (Devlin et al. 2019, §3.1, task 2).
+
+Later work found it of little or no use (Liu et al. 2019); it is here to be looked at.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from course_utils.objectives import masked_lm
+from course_utils.objectives.batch import IGNORE_INDEX, Batch
+
+IS_NEXT, IS_RANDOM = 0, 1  # Google's and Hugging Face's order
+
+Document = Sequence[Sequence[int]]
+
+
+def loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean of −log P(label | A, B; θ) over the pairs, in nats per pair.
+
+    `logits` (batch, 2): a softmax over two classes, as in BERT, not one sigmoid. No class is
+    ignored. Raises ValueError when the batch has no pair labels or the shapes differ.
+    """
+    label = batch.next_sentence_label
+    if label is None or label.numel() == 0:
+        raise ValueError("this batch has no next_sentence_label: make it with make_pairs")
+    if logits.shape != (len(label), 2):
+        raise ValueError(
+            f"logits {tuple(logits.shape)} must be {(len(label), 2)}: (pairs, 2 classes), from "
+            f"model.next_sentence_logits(hidden_states)"
+        )
+    return F.cross_entropy(logits, label)
+
+
+def make_pairs(
+    documents: Sequence[Document],
+    *,
+    cls_token_id: int,
+    sep_token_id: int,
+    generator: Generator,
+    pad_token_id: int = 0,
+    max_length: int = 512,
+) -> Batch:
+    """One pair [CLS] A [SEP] B [SEP] for every sentence A that has a next one in its document.
+
+    `documents` are sequences of sentences, these sequences of token ids. With probability ½ B is
+    the next sentence (label 0), else a sentence of a *different* document (label 1): first the
+    document is drawn uniformly, then its sentence. BERT's code draws the document likewise but
+    can end in the same one. A pair that is too long loses tokens at the end of its longer part
+    (of B when equal), one by one.
+
+    Returns input_ids, attention_mask, token_type_ids (0 to the first [SEP], 1 after) of shape
+    (pairs, longest pair), and no token labels: add them with `mask`. Raises ValueError for fewer
+    than two documents with text, no document with two sentences, or a `max_length` under 5.
+    """
+    filled = [[list(s) for s in document if len(s)] for document in documents]
+    filled = [document for document in filled if document]
+    starts = [(d, s) for d, document in enumerate(filled) for s in range(len(document) - 1)]
+    if len(filled) < 2 or not starts or max_length < 5:
+        raise ValueError(
+            f"{len(filled)} documents with text, {len(starts)} sentences that have a next one, "
+            f"max_length={max_length}: pairs need 2 documents, 1 next sentence, 5 tokens"
+        )
+    is_random = torch.rand(len(starts), generator=generator, device=generator.device) < 0.5
+    rows = []
+    for (d, s), random in zip(starts, is_random.tolist(), strict=True):
+        second = _other_sentence(filled, d, generator) if random else filled[d][s + 1]
+        a, b = _truncate(filled[d][s], second, max_length - 3)
+        rows.append(([cls_token_id, *a, sep_token_id], [*b, sep_token_id]))
+    return _pad(rows, is_random.long().cpu(), pad_token_id)
+
+
+def mask(pairs: Batch, **masking: Any) -> Batch:
+    """Add masked-LM labels to pairs; `masking` are the arguments of `masked_lm.corrupt`."""
+    inputs = dict(pairs.inputs)
+    masked = masked_lm.corrupt(inputs.pop("input_ids"), **inputs, **masking)
+    return replace(masked, next_sentence_label=pairs.next_sentence_label)
+
+
+def _other_sentence(documents: list[Document], d: int, generator: Generator) -> Sequence[int]:
+    # Drawn among the others, then skipping d: no try-again loop, and never the same document.
+    other = _below(len(documents) - 1, generator)
+    document = documents[other + (other >= d)]
+    return document[_below(len(document), generator)]
+
+
+def _below(n: int, generator: Generator) -> int:
+    return int(torch.randint(n, (), generator=generator, device=generator.device))
+
+
+def _truncate(a: Sequence[int], b: Sequence[int], room: int) -> tuple[list[int], list[int]]:
+    a, b = list(a), list(b)
+    while len(a) + len(b) > room:
+        (a if len(a) > len(b) else b).pop()
+    return a, b
+
+
+def _pad(rows: list[tuple[list[int], list[int]]], labels: Tensor, pad_token_id: int) -> Batch:
+    width = max(len(a) + len(b) for a, b in rows)
+    ids = torch.full((len(rows), width), pad_token_id)
+    types = torch.zeros_like(ids)
+    real = torch.zeros_like(ids, dtype=torch.bool)
+    for i, (a, b) in enumerate(rows):
+        end = len(a) + len(b)
+        ids[i, :end] = torch.tensor(a + b)
+        types[i, len(a) : end] = 1
+        real[i, :end] = True
+    inputs = {"input_ids": ids, "attention_mask": real, "token_type_ids": types}
+    return Batch(inputs, torch.full_like(ids, IGNORE_INDEX), labels)

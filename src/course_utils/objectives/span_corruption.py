@@ -1,0 +1,345 @@
+"""Span corruption: replace spans by sentinels, generate what was there (Raffel et al. 2020).
+
+    text      Thank you for inviting me to your party last week
+    inputs    Thank you <extra_id_0> me to your party <extra_id_1> week </s>
+    targets   <extra_id_0> for inviting <extra_id_1> last </s>
+
+`corrupt` draws the spans, `from_noise_mask` turns any choice of spans into a batch, `prefix_lm`
+is the special case of one span that runs to the end, `loss` is Equation 9.3.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from course_utils.objectives.batch import (
+    IGNORE_INDEX,
+    Batch,
+    check_ids,
+    check_mask,
+    check_rate,
+    check_same_shape,
+    check_token_ids,
+    choose,
+    token_loss,
+    uniform,
+)
+
+
+def loss(logits: Tensor, batch: Batch) -> Tensor:
+    r"""Equation 9.3: mean of −log P(y_t | y_<t, x_corrupt; θ) over the target tokens.
+
+    .. math:: L_{span} = -\frac{1}{|y|}\sum_{t=1}^{|y|} \log P(y_t \mid y_{<t}, x_{corrupt}; \theta)
+
+    Nats per target token; sentinels and the end token are targets too, padding is not.
+    `logits`: (batch, target length, vocab) or (num_predicted, vocab).
+    Source: Raffel et al. 2020, §3.1.4.
+    """
+    return token_loss(logits, batch)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The special ids of span corruption. Sentinel k is `first_sentinel_id` − k: they descend.
+
+    In T5's own vocabulary `<extra_id_0>` is 32099, the highest id of its tokenizer.
+    """
+
+    first_sentinel_id: int
+    eos_token_id: int
+    num_sentinels: int = 100
+    pad_token_id: int = 0  # also starts the decoder
+
+    def __post_init__(self) -> None:
+        """Refuse sentinels that overlap the other special ids or run below 0."""
+        lowest = self.first_sentinel_id - self.num_sentinels + 1
+        inside = [i for i in (self.eos_token_id, self.pad_token_id) if self.is_sentinel(i)]
+        if self.num_sentinels < 1 or lowest < 0 or inside:
+            raise ValueError(
+                f"sentinels {lowest}..{self.first_sentinel_id} must be ≥ 0 and leave out eos="
+                f"{self.eos_token_id} and pad={self.pad_token_id}; first_sentinel_id is the id of "
+                f"<extra_id_0>, the highest, and the others descend from it"
+            )
+
+    def is_sentinel(self, ids: Any) -> Any:
+        """Whether an id, or each of a tensor of ids, is one of the sentinels."""
+        return (ids <= self.first_sentinel_id) & (ids > self.first_sentinel_id - self.num_sentinels)
+
+
+def corrupt(
+    ids: Tensor,
+    *,
+    vocabulary: Vocabulary,
+    generator: Generator,
+    rate: float = 0.15,
+    mean_span: float = 3.0,
+    final_sentinel: bool = False,
+    attention_mask: Tensor | None = None,
+    vocab_size: int | None = None,
+) -> Batch:
+    """Draw spans in each row of `ids` (batch, length) by T5's rule and make the batch.
+
+    `ids` are raw tokens, right-padded if `attention_mask` says so, without end token: it is added
+    to inputs and targets. About `rate` of the tokens are hidden, in spans of mean length
+    `mean_span`. Raises ValueError as `from_noise_mask` does, and for a rate or span out of range.
+    """
+    check_ids(ids, vocab_size)
+    check_rate(rate)
+    real = check_mask(attention_mask, ids)
+    noise = noise_mask(real.sum(1), ids.shape[1], rate, mean_span, generator)
+    return from_noise_mask(
+        ids,
+        noise,
+        vocabulary=vocabulary,
+        final_sentinel=final_sentinel,
+        attention_mask=real,
+        vocab_size=vocab_size,
+    )
+
+
+def prefix_lm(
+    ids: Tensor,
+    *,
+    vocabulary: Vocabulary,
+    generator: Generator,
+    rate: float | None = None,
+    attention_mask: Tensor | None = None,
+    vocab_size: int | None = None,
+) -> Batch:
+    """Span corruption with one span that runs to the end: the decoder continues the text.
+
+    The last round(rate·n) tokens of each row are hidden, at least 1; with `rate=None` the split is
+    drawn uniformly (Raffel et al. 2020, §3.2.1). The prefix keeps at least one token.
+    """
+    check_ids(ids, vocab_size)
+    real = check_mask(attention_mask, ids)
+    lengths = real.sum(1)
+    share = uniform(lengths.shape, generator, ids.device) if rate is None else rate
+    noise = suffix_mask(lengths, ids.shape[1], share)
+    return from_noise_mask(
+        ids, noise, vocabulary=vocabulary, attention_mask=real, vocab_size=vocab_size
+    )
+
+
+def settings(tokenizer: Any) -> dict[str, Any]:
+    """Arguments of `corrupt` that a Hugging Face tokenizer with `<extra_id_…>` tokens decides."""
+    sentinels = [t for t in tokenizer.get_vocab() if t.startswith("<extra_id_")]
+    first = tokenizer.convert_tokens_to_ids("<extra_id_0>")
+    vocabulary = Vocabulary(
+        first, tokenizer.eos_token_id, len(sentinels), pad_token_id=tokenizer.pad_token_id
+    )
+    return {"vocabulary": vocabulary, "vocab_size": len(tokenizer)}
+
+
+def span_counts(
+    length: Tensor | int, rate: Tensor | float, mean_span: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """How many of `length` tokens are noise, and in how many spans: T5's rule.
+
+    round(length·rate) tokens, at least one and not all; round(tokens / mean_span) spans, at least
+    one. Rounding is half to even, as in T5's code. Never more spans than tokens between them,
+    which T5's code leaves unchecked at high rates.
+    """
+    length = torch.as_tensor(length)
+    tokens = (length * torch.as_tensor(rate, dtype=torch.float64)).round().long().clamp(min=1)
+    tokens = torch.minimum(tokens, (length - 1).clamp(min=0))
+    spans = (tokens.double() / torch.as_tensor(mean_span)).round().long().clamp(min=1)
+    return tokens, torch.minimum(spans, torch.minimum(tokens, length - tokens))
+
+
+def lengths(
+    input_length: int = 512,
+    rate: float = 0.15,
+    mean_span: float = 3.0,
+    *,
+    final_sentinel: bool = False,
+) -> tuple[int, int]:
+    """Raw tokens that fill `input_length` exactly once corrupted, and the length of their targets.
+
+    Both with their end token: 512 gives (568, 114), as in T5. Raises ValueError below 3 tokens.
+    """
+    if input_length < 3:
+        raise ValueError(f"input_length={input_length}: a token, a sentinel and the end need 3")
+    raw = input_length - 1
+    while _corrupted_lengths(raw + 1, rate, mean_span)[0] <= input_length:
+        raw += 1
+    return raw, _corrupted_lengths(raw, rate, mean_span)[1] + int(final_sentinel)
+
+
+def _corrupted_lengths(raw: int, rate: float, mean_span: float) -> tuple[int, int]:
+    tokens, spans = (int(count) for count in span_counts(raw, rate, mean_span))
+    return raw - tokens + spans + 1, tokens + spans + 1
+
+
+def noise_mask(
+    lengths: Tensor,
+    width: int,
+    rate: Tensor | float,
+    mean_span: Tensor | float,
+    generator: Generator,
+) -> Tensor:
+    """T5's `random_spans_noise_mask`: bool (batch, width), True = hidden.
+
+    Row i has `lengths[i]` tokens. Kept and hidden stretches alternate, and each way of cutting
+    them is equally likely. A row starts with a kept token and ends with a hidden one. `rate` and
+    `mean_span` may be tensors (batch,).
+    """
+    if bool((torch.as_tensor(mean_span) < 1).any()):
+        raise ValueError(f"mean_span={mean_span} must be at least 1 token")
+    tokens, spans = span_counts(lengths, rate, mean_span)
+    kept = _random_lengths(lengths - tokens, spans, width, generator)
+    hidden = _random_lengths(tokens, spans, width, generator)
+    ends = torch.stack([kept, hidden], dim=2).flatten(1).cumsum(1)
+    positions = torch.arange(width, device=lengths.device).expand(len(lengths), width).contiguous()
+    # Stretches are kept, hidden, kept, hidden …; those beyond a row's last are empty and even.
+    return torch.searchsorted(ends, positions, right=True) % 2 == 1
+
+
+def _random_lengths(items: Tensor, parts: Tensor, width: int, generator: Generator) -> Tensor:
+    """Cut `items[i]` things into `parts[i]` non-empty parts at random: sizes (batch, width)."""
+    positions = torch.arange(width, device=items.device)
+    exists = positions < items[:, None]
+    cuts = choose(exists & (positions > 0), parts - 1, generator)
+    sizes = torch.zeros_like(exists, dtype=torch.long)
+    return sizes.scatter_add_(1, cuts.long().cumsum(1), exists.long())
+
+
+def suffix_mask(lengths: Tensor, width: int, share: Tensor | float) -> Tensor:
+    """Hide the last round(share·length) tokens: bool (batch, width); at least 1, never all."""
+    tokens, _ = span_counts(lengths, share, 1.0)
+    positions = torch.arange(width, device=lengths.device)
+    return (positions >= (lengths - tokens)[:, None]) & (positions < lengths[:, None])
+
+
+def from_noise_mask(
+    ids: Tensor,
+    noise: Tensor,
+    *,
+    vocabulary: Vocabulary,
+    final_sentinel: bool = False,
+    attention_mask: Tensor | None = None,
+    vocab_size: int | None = None,
+    mode_ids: Tensor | None = None,
+) -> Batch:
+    """Make the batch for spans that are already chosen: `noise` bool (batch, length).
+
+    Returns inputs `input_ids` and `attention_mask` (batch, input length), `decoder_input_ids`
+    and labels (batch, target length), as short as the longest row allows. The decoder starts with
+    pad and reads the targets shifted right by one.
+
+    `final_sentinel` closes the targets with one more sentinel, as the paper's figure 2 shows it;
+    T5's released code and Hugging Face's do not by default, nor does this. `mode_ids` (batch,)
+    puts one token before the inputs (UL2). Raises ValueError for wrong shapes, ids that are
+    sentinels or outside the vocabulary, and rows with more spans than sentinels.
+    """
+    check_ids(ids, vocab_size)
+    check_same_shape(ids, noise=noise)
+    real = check_mask(attention_mask, ids)
+    _check_vocabulary(ids, real, vocabulary, vocab_size)
+    noise = noise.bool() & real
+    starts = noise & ~torch.nn.functional.pad(noise, (1, 0))[:, :-1]
+    _check_sentinels(starts.sum(1) + int(final_sentinel), vocabulary)
+    sentinels = vocabulary.first_sentinel_id - (starts.long().cumsum(1) - 1)
+
+    row = _Row(ids, vocabulary)
+    before = [] if mode_ids is None else [(mode_ids[:, None].to(ids), row.always)]
+    kept = (torch.where(starts, sentinels, ids), real & (~noise | starts))
+    input_ids, attention = row.compact([*before, kept, row.end()])
+    # Every hidden token is written in two slots: the sentinel before it, and the token itself.
+    hidden = _interleave(sentinels, ids), _interleave(starts, noise)
+    closing = vocabulary.first_sentinel_id - starts.sum(1, keepdim=True)
+    after = [(closing, row.always)] if final_sentinel else []
+    targets, predicted = row.compact([hidden, *after, row.end()])
+    return Batch(
+        {
+            "input_ids": input_ids,
+            "decoder_input_ids": shift_right(targets, vocabulary.pad_token_id),
+            "attention_mask": attention,
+        },
+        targets.masked_fill(~predicted, IGNORE_INDEX),
+    )
+
+
+def shift_right(targets: Tensor, start_id: int) -> Tensor:
+    """What the decoder reads: `start_id`, then the targets without their last column."""
+    return torch.nn.functional.pad(targets, (1, 0), value=start_id)[:, :-1]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Writes rows of different lengths side by side, closed up to the left."""
+
+    ids: Tensor
+    vocabulary: Vocabulary
+
+    @property
+    def always(self) -> Tensor:
+        return torch.ones(len(self.ids), 1, dtype=torch.bool, device=self.ids.device)
+
+    def end(self) -> tuple[Tensor, Tensor]:
+        return self.always.long() * self.vocabulary.eos_token_id, self.always
+
+    def compact(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Join (values, keep) pairs and close the gaps; what is kept is known by `keep`, not by id.
+
+        A filter by id would lose a raw token that happens to be the pad id.
+        """
+        values = torch.cat([value.long() for value, _ in parts], dim=1)
+        keep = torch.cat([kept for _, kept in parts], dim=1)
+        order = keep.logical_not().long().argsort(dim=1, stable=True)
+        width = int(keep.sum(1).max()) if len(keep) else 0
+        order = order[:, :width]
+        kept = keep.gather(1, order)
+        return values.gather(1, order).masked_fill(~kept, self.vocabulary.pad_token_id), kept
+
+
+def _interleave(first: Tensor, second: Tensor) -> Tensor:
+    return torch.stack([first, second], dim=2).flatten(1)
+
+
+def _check_vocabulary(ids: Tensor, real: Tensor, v: Vocabulary, vocab_size: int | None) -> None:
+    if vocab_size is not None:
+        check_token_ids(
+            vocab_size,
+            first_sentinel_id=v.first_sentinel_id,
+            eos_token_id=v.eos_token_id,
+            pad_token_id=v.pad_token_id,
+        )
+    clash = ids[v.is_sentinel(ids) & real]
+    if clash.numel():
+        raise ValueError(
+            f"ids {tuple(ids.shape)} already hold {clash.numel()} sentinels, e.g. {int(clash[0])}: "
+            f"corrupt raw text, and only once"
+        )
+
+
+def _check_sentinels(needed: Tensor, vocabulary: Vocabulary) -> None:
+    most = int(needed.max()) if needed.numel() else 0
+    if most > vocabulary.num_sentinels:
+        raise ValueError(
+            f"{most} sentinels needed in one row, the vocabulary has {vocabulary.num_sentinels}: "
+            f"use shorter rows, a lower rate or a longer mean_span"
+        )
+
+
+def reconstruct(batch: Batch, row: int, vocabulary: Vocabulary) -> list[int]:
+    """Put the hidden spans back: the raw token ids of one row, exactly.
+
+    Raises ValueError when inputs and targets do not belong together.
+    """
+    inputs = batch.inputs["input_ids"][row][batch.inputs["attention_mask"][row].bool()]
+    targets = batch.labels[row][batch.predicted[row]]
+    spans: dict[int, list[int]] = {}
+    for token in targets[:-1].tolist():
+        if vocabulary.is_sentinel(token):
+            current = spans.setdefault(token, [])
+        else:
+            current.append(token)
+    text: list[int] = []
+    for token in inputs[:-1].tolist():
+        text += spans.pop(token) if vocabulary.is_sentinel(token) else [token]
+    if any(spans.values()):
+        raise ValueError(f"targets hold spans {spans} for which the inputs have no sentinel")
+    return text
