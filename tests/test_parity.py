@@ -186,7 +186,7 @@ def compare_gradients(hf: nn.Module, ours: nn.Module, family: str) -> None:
     theirs = {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in named}
     _, rules = bridge._rules_for_hf(hf)
     mine = dict(ours.named_parameters())
-    # a gradient that is 0 but for rounding (over one key attention is constant) has no relative error
+    # a gradient that is 0 but for rounding has no relative error (one key: attention is constant)
     floor = 1e-6 * torch.stack([grad.norm() for grad in theirs.values()]).norm()
     for rule in rules:
         wanted, got = bridge._read(rule, theirs), mine.pop(rule.ours).grad

@@ -39,7 +39,7 @@ class BertConfig:
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        check_config(self, ("vocab_size", "hidden_size", "num_layers", "num_heads", "max_length"))
+        check_config(self)
 
 
 class BertBlock(nn.Module):
@@ -125,7 +125,8 @@ class Bert(nn.Module):
         """
         check_ids("input_ids", input_ids, self.config.vocab_size, self.config.max_length)
         if token_type_ids is not None:
-            check_ids("token_type_ids", token_type_ids, self.config.type_vocab_size)
+            types = self.config.type_vocab_size
+            check_ids("token_type_ids", token_type_ids, types, like=input_ids)
         mask = check_mask(attention_mask, input_ids)
         x = self.embed(input_ids, mask, token_type_ids)
         seen = None if mask is None else visible_keys(mask, input_ids.size(1), causal=False)

@@ -40,7 +40,7 @@ class GptConfig:
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        check_config(self, ("vocab_size", "hidden_size", "num_layers", "num_heads", "max_length"))
+        check_config(self)
 
 
 class GptBlock(nn.Module):
@@ -103,8 +103,8 @@ class Gpt(nn.Module):
         Raises:
             ValueError: ids or mask of a wrong shape, dtype or range.
         """
-        past, new = (cache.length if cache else 0), input_ids.size(-1)
         check_ids("input_ids", input_ids, self.config.vocab_size)
+        past, new = (cache.length if cache else 0), input_ids.size(1)
         check_room("input_ids", past + new, self.config.max_length)
         mask = check_mask(attention_mask, input_ids, past + new)
         x = self.dropout(self.token_embedding(input_ids) + self.positions(mask, past, new))

@@ -222,16 +222,34 @@ def add_mask(scores: Tensor, mask: Tensor) -> Tensor:
     return scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
 
 
-def check_ids(name: str, ids: Tensor, vocab_size: int, max_length: int | None = None) -> None:
-    """Refuse token ids that the model cannot read.
+def describe(value: object) -> str:
+    """Name the dtype and shape of a tensor, or the type of anything else."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} of shape {tuple(value.shape)}"
+    return type(value).__name__
+
+
+def check_ids(
+    name: str,
+    ids: Tensor,
+    vocab_size: int,
+    max_length: int | None = None,
+    like: Tensor | None = None,
+) -> None:
+    """Refuse ids that the model cannot read; `like` has the shape that they must have.
 
     Raises:
         ValueError: not an integer tensor (batch, length), empty, too long, or an id out of range.
     """
-    if ids.dim() != 2 or ids.is_floating_point() or ids.dtype == torch.bool:
+    if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.dtype not in (torch.int64, torch.int32):
         raise ValueError(
-            f"{name} must hold integers of shape (batch, length), got {ids.dtype} of shape "
-            f"{tuple(ids.shape)}; add a batch dimension with ids[None] if it is one sequence"
+            f"{name} must be an int64 or int32 tensor of shape (batch, length), got "
+            f"{describe(ids)}; torch.tensor(ids)[None] makes one of a single sequence"
+        )
+    if like is not None and ids.shape != like.shape:
+        raise ValueError(
+            f"{name} has shape {tuple(ids.shape)}, it must be that of input_ids: "
+            f"{tuple(like.shape)}"
         )
     if ids.numel() == 0:
         raise ValueError(f"{name} is empty: shape {tuple(ids.shape)}")
@@ -250,6 +268,14 @@ def check_ids(name: str, ids: Tensor, vocab_size: int, max_length: int | None = 
         )
 
 
+def holds_only_0_and_1(mask: Tensor) -> bool:
+    """Tell a 0/1 mask from an additive one, whose 0 would mean the opposite."""
+    if mask.dtype == torch.bool or torch.compiler.is_compiling():
+        return True
+    low, high = mask.aminmax()
+    return bool(low >= 0) and bool(high <= 1)
+
+
 def check_mask(mask: Tensor | None, ids: Tensor, num_keys: int | None = None) -> Tensor | None:
     """Refuse a mask that does not fit the ids; return None if it hides nothing.
 
@@ -259,11 +285,12 @@ def check_mask(mask: Tensor | None, ids: Tensor, num_keys: int | None = None) ->
     if mask is None:
         return None
     batch, keys = ids.size(0), num_keys or ids.size(1)
-    if tuple(mask.shape) not in {(batch, keys), (batch, keys, keys)} or mask.is_floating_point():
+    fits = isinstance(mask, Tensor) and mask.shape in ((batch, keys), (batch, keys, keys))
+    if not fits or mask.is_floating_point() or not holds_only_0_and_1(mask):
         raise ValueError(
-            f"attention_mask must be bool or 0/1 integers of shape ({batch}, {keys}), or "
-            f"({batch}, {keys}, {keys}) for packed documents; got {mask.dtype} of shape "
-            f"{tuple(mask.shape)}"
+            f"attention_mask must be bool or 0/1 integers, 1 = real token, of shape "
+            f"({batch}, {keys}), or ({batch}, {keys}, {keys}) for packed documents; got "
+            f"{describe(mask)}"
         )
     if torch.compiler.is_compiling():
         return mask
@@ -280,22 +307,25 @@ def check_select(select: Tensor | None, ids: Tensor) -> None:
     Raises:
         ValueError: not a boolean tensor of the ids' shape.
     """
-    if select is not None and (select.shape != ids.shape or select.dtype != torch.bool):
+    if select is None:
+        return
+    if not isinstance(select, Tensor) or select.shape != ids.shape or select.dtype != torch.bool:
         raise ValueError(
-            f"select must be a bool mask of shape {tuple(ids.shape)}, got {select.dtype} of shape "
-            f"{tuple(select.shape)}"
+            f"select must be a bool mask of shape {tuple(ids.shape)}, got {describe(select)}; "
+            "labels != -100 makes one"
         )
 
 
-def check_config(config: object, positive: tuple[str, ...]) -> None:
+def check_config(config: object) -> None:
     """Refuse sizes that make no model.
 
     Raises:
         ValueError: a size below 1, a dropout outside [0, 1), or heads that do not divide d.
     """
-    for name in positive:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
+    for name, value in vars(config).items():
+        is_size = name.startswith("num_") or name.endswith(("_size", "_length"))
+        if is_size and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
     if not 0 <= config.dropout < 1:
         raise ValueError(f"dropout must lie in [0, 1), got {config.dropout}")
     if not hasattr(config, "head_size") and config.hidden_size % config.num_heads:

@@ -51,8 +51,7 @@ class T5Config:
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        sizes = "vocab_size hidden_size head_size num_layers num_decoder_layers num_heads"
-        check_config(self, tuple(sizes.split()))
+        check_config(self)
         if self.relative_buckets < 4 or self.relative_buckets % 4:
             raise ValueError(f"relative_buckets must be a multiple of 4: {self.relative_buckets}")
         if self.relative_max_distance <= self.relative_buckets // 2:
@@ -220,6 +219,11 @@ class T5(nn.Module):
             ValueError: ids of a wrong shape, dtype or range.
         """
         check_ids("decoder_input_ids", decoder_input_ids, self.config.vocab_size)
+        if (rows := memory[0][0].size(0)) != decoder_input_ids.size(0):
+            raise ValueError(
+                f"input_ids has {rows} rows, decoder_input_ids {decoder_input_ids.size(0)}: "
+                "they must be pairs"
+            )
         past, new = (cache.length if cache else 0), decoder_input_ids.size(1)
         own = decoder_input_ids.new_ones(1, past + new)
         over = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
@@ -239,11 +243,6 @@ class T5(nn.Module):
         Raises:
             ValueError: ids or mask of a wrong shape, dtype or range.
         """
-        if input_ids.size(0) != decoder_input_ids.size(0):
-            raise ValueError(
-                f"input_ids has {input_ids.size(0)} rows, decoder_input_ids "
-                f"{decoder_input_ids.size(0)}: they must be pairs"
-            )
         memory = self.keys_values(self.encode(input_ids, attention_mask))
         return self.decode(decoder_input_ids, memory, attention_mask)
 
