@@ -72,7 +72,7 @@ def corrupt(
     check_ids(ids, vocab_size)
     _check(denoisers, weights, mode_token_ids, vocab_size)
     real = check_mask(attention_mask, ids)
-    lengths, width = real.sum(1), ids.shape[1]
+    lengths, width = span_corruption.row_lengths(real), ids.shape[1]
     chosen = _draw(len(ids), weights or [1.0] * len(denoisers), generator).to(ids.device)
 
     def per_row(values: list) -> Tensor:

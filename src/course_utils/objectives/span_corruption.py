@@ -88,7 +88,7 @@ def corrupt(
     check_ids(ids, vocab_size)
     check_rate(rate)
     real = check_mask(attention_mask, ids)
-    noise = noise_mask(real.sum(1), ids.shape[1], rate, mean_span, generator)
+    noise = noise_mask(row_lengths(real), ids.shape[1], rate, mean_span, generator)
     return from_noise_mask(
         ids,
         noise,
@@ -115,7 +115,7 @@ def prefix_lm(
     """
     check_ids(ids, vocab_size)
     real = check_mask(attention_mask, ids)
-    lengths = real.sum(1)
+    lengths = row_lengths(real)
     share = uniform(lengths.shape, generator, ids.device) if rate is None else rate
     noise = suffix_mask(lengths, ids.shape[1], share)
     return from_noise_mask(
@@ -131,6 +131,16 @@ def settings(tokenizer: Any) -> dict[str, Any]:
         first, tokenizer.eos_token_id, len(sentinels), pad_token_id=tokenizer.pad_token_id
     )
     return {"vocabulary": vocabulary, "vocab_size": len(tokenizer)}
+
+
+def row_lengths(real: Tensor) -> Tensor:
+    """Tokens of each row (batch,) of a bool mask; raises ValueError unless padding is right."""
+    if bool((real[:, 1:] & ~real[:, :-1]).any()):
+        raise ValueError(
+            f"attention_mask {tuple(real.shape)} has padding before text: spans are drawn from "
+            f"the left, so pad on the right"
+        )
+    return real.sum(1)
 
 
 def span_counts(
