@@ -1,0 +1,93 @@
+"""Small things a notebook shows: sentences with measured numbers, the package's source, a quiz."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import random
+from collections.abc import Sequence
+
+from IPython.display import HTML, Javascript, Markdown, display
+from IPython.utils.capture import capture_output
+
+
+def say(text: str) -> None:
+    """Show a paragraph of Markdown. Give it an f-string, and its numbers are those of the run.
+
+    Line breaks inside a paragraph are joined, so that the source can be wrapped.
+    """
+    paragraphs = (" ".join(block.split()) for block in inspect.cleandoc(text).split("\n\n"))
+    display(Markdown("\n\n".join(paragraphs)))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], digits: int = 2) -> None:
+    """Show a small table; floats are rounded to `digits`.
+
+    Raises:
+        ValueError: a row has more or fewer cells than the header.
+    """
+    wrong = [list(row) for row in rows if len(row) != len(header)]
+    if wrong:
+        raise ValueError(f"the header has {len(header)} cells, these rows do not: {wrong}")
+    cells = [[f"{x:.{digits}f}" if isinstance(x, float) else str(x) for x in row] for row in rows]
+    lines = [list(header), ["---"] * len(header), *cells]
+    # a vertical bar inside a cell would end it
+    text = "\n".join(
+        "| " + " | ".join(c.replace("|", r"\|") for c in line) + " |" for line in lines
+    )
+    display(Markdown(text))
+
+
+def source(thing: object) -> None:
+    """Show the source of a function or class of the package as it is now, highlighted.
+
+    Raises:
+        ValueError: it is not from the package; what a chapter explains is library code.
+    """
+    module = inspect.getmodule(thing)
+    if module is None or not module.__name__.startswith("course_utils."):
+        raise ValueError(f"{thing!r} is not part of course_utils")
+    display(Markdown(f"```python\n{inspect.getsource(thing).rstrip()}\n```"))
+
+
+def quiz(questions: Sequence[dict]) -> None:
+    """Show multiple-choice questions that answer every choice with its explanation.
+
+    A page without kernel or network shows them as well. Needs jupyterquiz.
+
+    Args:
+        questions: `{"question": …, "answers": [{"answer": …, "correct": bool, "feedback": …}]}`.
+
+    Raises:
+        ValueError: a question without exactly one right answer, or a choice without feedback.
+    """
+    from jupyterquiz import display_quiz
+
+    for item in questions:
+        _check_question(item)
+    state = random.getstate()
+    random.seed(json.dumps(list(questions)))  # the page's ids do not change from run to run
+    try:
+        with capture_output() as captured:
+            display_quiz(
+                [{"type": "multiple_choice", "answer_cols": 1, **item} for item in questions],
+                shuffle_answers=False,
+                max_width=720,
+                colors={"--jq-multiple-choice-bg": "#0b4f79"},
+            )
+    finally:
+        random.setstate(state)
+    page, script = (output.data for output in captured.outputs)
+    # jupyterquiz leaves its <div> open, and would ask a CDN for a MathJax that the page has
+    display(HTML(next(iter(page.values())) + "</div>"))
+    code = next(iter(script.values()))
+    display(Javascript(code.replace("https://cdn.jsdelivr.net/npm/mathjax@3/es5/tex-svg.js", "")))
+
+
+def _check_question(item: dict) -> None:
+    right = sum(bool(answer["correct"]) for answer in item["answers"])
+    if right != 1:
+        raise ValueError(f"{right} right answers, there must be one: {item['question']}")
+    silent = [a["answer"] for a in item["answers"] if not a.get("feedback")]
+    if silent:
+        raise ValueError(f"no feedback for {silent} in: {item['question']}")

@@ -1,0 +1,197 @@
+"""Figures: both themes, a description, and nothing in the picture that is not in the model."""
+
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import pytest
+
+from course_utils import figures, show
+from course_utils.models import BertConfig
+
+TOKENS = ["[CLS]", "paris", "is", "the", "[MASK]", "of", "france", "[SEP]"]
+GUESSES = {"capital": 0.62, "heart": 0.1, "centre": 0.05}
+ALT = "Two lines that fall from three to one and to two."
+
+
+def encoder(config: BertConfig) -> figures.Picture:
+    return figures.bert_encoder(config, TOKENS, GUESSES, masked=4)
+
+
+def gids(svg: str, prefix: str) -> set[str]:
+    return {
+        e.get("id") for e in ET.fromstring(svg).iter() if (e.get("id") or "").startswith(prefix)
+    }
+
+
+def letters(svg: str) -> str:
+    """The text of the picture: with paths for letters, matplotlib leaves it in comments."""
+    return " ".join(re.findall(r"<!-- (.*?) -->", svg))
+
+
+class Images(HTMLParser):
+    """The attributes of every <img>."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[dict] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.found.append(dict(attrs))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        BertConfig(),
+        BertConfig(hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096),
+        BertConfig(vocab_size=4096, hidden_size=96, num_layers=3, num_heads=6),
+    ],
+)
+def test_encoder_counts_are_those_of_the_config(config):
+    for svg in (encoder(config).light, encoder(config).dark):
+        assert len(gids(svg, "layer-")) == config.num_layers
+        assert len(gids(svg, "head-")) == config.num_layers * config.num_heads
+        assert len(gids(svg, "embedding-")) == 3 * len(TOKENS)
+        text = letters(svg)
+        assert f"{config.num_layers} layers × {config.num_heads} heads" in text
+        assert f"d = {config.hidden_size}" in text
+        assert f"{config.vocab_size:,} scores" in text
+        for piece, probability in GUESSES.items():
+            assert piece in text and f"{probability:.2f}" in text
+
+
+def test_alternative_text_says_what_the_picture_shows():
+    alt = encoder(BertConfig(num_layers=7)).alt
+    for fact in ("7 layers", "12 attention heads", "size 768", "[MASK]", "30,522", "capital 0.62"):
+        assert fact in alt
+    assert "\n" not in alt
+
+
+def test_html_holds_both_themes_each_described():
+    picture = encoder(BertConfig(num_layers=2))
+    images = Images(picture._repr_html_()).found
+    assert [image["class"].split()[-1] for image in images] == ["only-light", "only-dark"]
+    for image, svg in zip(images, (picture.light, picture.dark), strict=True):
+        assert image["alt"] == picture.alt
+        header, data = image["src"].split(",", 1)
+        assert header == "data:image/svg+xml;utf8"
+        assert unquote(data) == svg
+        ET.fromstring(svg)
+    assert images[1]["width"] == "0", "without a style sheet only the light one may show"
+    assert picture.light != picture.dark
+    assert figures.LIGHT.ink in picture.light and figures.DARK.ink in picture.dark
+    assert repr(picture) == picture.alt
+
+
+def test_quotes_and_angles_in_alt_do_not_end_the_attribute():
+    picture = figures.bars(
+        {"a": 1.0}, x="share", alt='The share of "a" is 1 > 0, all of it there is.'
+    )
+    assert all(image["alt"] == picture.alt for image in Images(picture._repr_html_()).found)
+
+
+def test_same_input_same_bytes():
+    assert encoder(BertConfig(num_layers=2)) == encoder(BertConfig(num_layers=2))
+
+
+@pytest.mark.parametrize("alt", ["", "a plot", "loss curve"])
+def test_a_figure_without_description_is_refused(alt):
+    with pytest.raises(ValueError, match="describe"):
+        figures.curves({"a": ([0, 1], [1, 0])}, x="step", y="loss", alt=alt)
+
+
+def test_masked_position_must_exist():
+    with pytest.raises(ValueError, match="masked=8"):
+        figures.bert_encoder(BertConfig(), TOKENS, GUESSES, masked=8)
+
+
+def contrast(a: str, b: str) -> float:
+    """WCAG 2 contrast of two colours."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme,page", [(figures.LIGHT, "#ffffff"), (figures.DARK, "#14181e")])
+def test_colours_can_be_told_from_the_page(theme, page):
+    assert contrast(theme.ink, page) > 7
+    assert contrast(theme.quiet, page) > 4.5
+    assert all(contrast(colour, page) > 3 for colour in theme.series)
+
+
+def test_series_differ_in_more_than_colour():
+    picture = figures.curves(
+        {"one": ([0, 1], [3, 1]), "two": ([0, 1], [3, 2])}, x="step", y="loss", alt=ALT
+    )
+    assert "stroke-dasharray" in picture.light
+    assert "one" in letters(picture.light) and "two" in letters(picture.dark)
+
+
+def test_bars_and_grids_show_their_numbers_and_labels():
+    text = letters(figures.bars({"a": 0.41, "b": 0.2}, x="share", alt=ALT).light)
+    assert all(word in text for word in ("a", "0.41", "0.20", "share"))
+    grid = figures.grids({"both": [[0.1, 0.9], [0.5, 0.5]]}, ["he", "ran"], alt=ALT)
+    assert all(word in letters(grid.dark) for word in ("both", "he", "ran"))
+
+
+def choice(text: str, correct: bool, feedback: str = "because") -> dict:
+    return {"answer": text, "correct": correct, "feedback": feedback}
+
+
+def shown(function, *args) -> list[dict]:
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    InteractiveShell.instance()  # `display` collects only inside a shell
+    with capture_output() as captured:
+        function(*args)
+    return [output.data for output in captured.outputs]
+
+
+def test_quiz_is_closed_repeatable_and_asks_nobody():
+    question = {"question": "Which?", "answers": [choice("a", True), choice("b", False)]}
+    page, script = shown(show.quiz, [question])
+    assert page["text/html"].count("<div") == page["text/html"].count("</div>")
+    assert "Which?" in script["application/javascript"]
+    assert "https://" not in script["application/javascript"]
+    assert shown(show.quiz, [question]) == [page, script]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [choice("a", False), choice("b", False)],
+        [choice("a", True), choice("b", True)],
+        [choice("a", True), choice("b", False, "")],
+    ],
+)
+def test_quiz_refuses_what_leaves_a_reader_alone(answers):
+    with pytest.raises(ValueError, match=r"right answers|no feedback"):
+        show.quiz([{"question": "Which?", "answers": answers}])
+
+
+def test_source_is_the_package_own():
+    from course_utils.objectives import masked_lm
+
+    (out,) = shown(show.source, masked_lm.loss)
+    assert out["text/markdown"].startswith("```python\ndef loss(")
+    with pytest.raises(ValueError, match="not part of course_utils"):
+        show.source(re.match)
+
+
+def test_sentences_and_tables_are_markdown():
+    (out,) = shown(show.say, "One line\n            wrapped: 3.\n\nNext.")
+    assert out["text/markdown"] == "One line wrapped: 3.\n\nNext."
+    (out,) = shown(show.table, ["piece", "p"], [["a|b", 0.123]])
+    assert out["text/markdown"].splitlines()[-1] == r"| a\|b | 0.12 |"
+    with pytest.raises(ValueError, match="2 cells"):
+        show.table(["a", "b"], [["only one"]])
