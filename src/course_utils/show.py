@@ -79,8 +79,8 @@ def quiz(questions: Sequence[dict]) -> None:
         random.setstate(state)
     page, script = (output.data for output in captured.outputs)
     # jupyterquiz leaves its <div> open, and would ask a CDN for a MathJax that the page has
-    display(HTML(next(iter(page.values())) + "</div>"))
-    code = next(iter(script.values()))
+    display(HTML(page["text/html"] + "</div>"))
+    code = script["application/javascript"]
     display(Javascript(code.replace("https://cdn.jsdelivr.net/npm/mathjax@3/es5/tex-svg.js", "")))
 
 
