@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import subprocess
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_dir
+from course_utils.data.cache import cache_root
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,21 @@ SITE = (
         "requirejs",
         "2.3.8",
         "7/cTSLOdYkNBNJcDMWf+luFvMriVm7eYxp4BcFCsAX0wF421Vyce5SXP17c+Jd5otXKGNehIonFlyQXSowL6Mw==",
-        (("require.js", "widgets/require.js"),),
+        (("require.js", "npm/require.js"),),
     ),
     Package(
         "@jupyter-widgets/html-manager",
         "1.0.15",
         "5thBIV6ymNgmPVOHvzx+gGy8ZSKmSazhtGw4/c4xJDVzRhG9PTeQsRjF3FUTopvFi//SABeNz1yp47bCrJ3CQA==",
-        (("dist/embed-amd.js", "widgets/embed-amd.js"),),
+        tuple(
+            (f"dist/{name}", f"npm/@jupyter-widgets/html-manager/dist/{name}")
+            for name in (
+                "embed-amd.js",
+                "1551f4f60c37af51121f.woff2",
+                "7a3337626410ca2f4071.woff2",
+                "d878b0a6a1144760244f.woff2",
+            )
+        ),
     ),
 )
 TOOLS = (
@@ -67,12 +76,14 @@ TOOLS = (
 
 
 def install(packages: tuple[Package, ...], folder: Path) -> None:
-    """Put the members of `packages` under `folder`; nothing is done for those already there."""
+    """Put the members of `packages` under `folder`, unless exactly these are there already."""
+    stamp, wanted = folder / ".packages", repr(packages)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
     for package in packages:
-        stamp = folder / f".{package.file_name}"
-        if not stamp.exists():
-            unpack(package, fetch(package), folder)
-            stamp.touch()
+        unpack(package, fetch(package), folder)
+    stamp.write_text(wanted)
 
 
 def fetch(package: Package) -> Path:
@@ -80,7 +91,7 @@ def fetch(package: Package) -> Path:
 
     Raises RuntimeError when npm fails or the file is not the one that is pinned.
     """
-    cache = Path(user_cache_dir("course-utils")) / "npm"
+    cache = cache_root() / "npm"
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / package.file_name
     if not path.exists():

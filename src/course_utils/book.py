@@ -112,7 +112,9 @@ def report(site: Path, seconds: float, root: Path) -> None:
     size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
     print(f"Built {len(pages(root))} pages in {seconds:.0f} s, {size / 1e6:.1f} MB.")
     if repository(root)["url"] == PLACEHOLDER:
-        print("The Colab and repository buttons lead nowhere yet: set repository.url in _config.yml")
+        print(
+            "The Colab and repository buttons lead nowhere yet: set repository.url in _config.yml"
+        )
 
 
 def serve(port: int = 8000, root: Path = ROOT) -> None:

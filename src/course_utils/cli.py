@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,10 +26,12 @@ def stop(error: Exception) -> typer.Exit:
 
 @app.command()
 def book() -> None:
-    """Build the web book to _build/html; nothing is done twice."""
+    """Fetch the default data and build the web book to _build/html; nothing is done twice."""
     from course_utils import book as builder
+    from course_utils.data import sources
 
     try:
+        sources.fetch_all()
         page = builder.build()
     except (RuntimeError, OSError) as error:
         raise stop(error) from error
@@ -37,7 +40,7 @@ def book() -> None:
 
 @app.command()
 def serve(port: int = 8000) -> None:
-    """Show the built book on this machine."""
+    """Build the book if needed, and show it on this machine."""
     from course_utils import book as builder
 
     book()
@@ -50,14 +53,19 @@ def serve(port: int = 8000) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def test(
     context: typer.Context,
-    quick: Annotated[bool, typer.Option(help="Leave out the long notebooks.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the long notebooks.")] = False,
 ) -> None:
     """Run the tests with the network cut; further arguments go to pytest."""
     from course_utils import assets
     from course_utils import book as builder
+    from course_utils.data import sources
 
     book()  # set-up: what needs the network happens before it is cut
-    assets.install(assets.TOOLS, builder.ROOT / "_build/tools")
+    try:
+        sources.fetch_all(["all"])
+        assets.install(assets.TOOLS, builder.ROOT / "_build/tools")
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
     command = [sys.executable, "-m", "course_utils.offline", sys.executable, "-m", "pytest"]
     command += ["-m", "not slow"] if quick else []
     environment = {**os.environ, "COURSE_OFFLINE": "1"}
@@ -78,6 +86,42 @@ def lint() -> None:
     ]
     if failed:
         raise stop(RuntimeError(f"{', '.join(failed)} found something; it is printed above"))
+
+
+@app.command()
+def execute(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Notebooks; all if none given.")
+    ] = None,
+) -> None:
+    """Run notebooks again, in place, on the default settings: offline, on the processor."""
+    from course_utils import notebooks
+
+    try:
+        for path in paths or notebooks.executed():
+            notebooks.execute(path)
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+
+
+@app.command()
+def configure() -> None:
+    """Write the repository's address from _config.yml into the first cell of every notebook."""
+    from course_utils import notebooks
+
+    for path in notebooks.configure():
+        typer.echo(f"changed {path}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is there, what is not, what that costs, and the command that mends it."""
+    from course_utils.doctor import examine
+
+    findings = examine()
+    typer.echo("\n".join(map(str, findings)))
+    if not all(finding.there for finding in findings if finding.needed):
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,51 @@
-// Small repairs of the theme; each says what it mends.
+// Repairs of the theme and of what notebooks put into a page, all of them for readers who listen
+// to a page or use only a keyboard.
+
+// A name that is spoken must contain the text that is seen.
+function nameButtons() {
+  for (const button of document.querySelectorAll(".search-button-field")) {
+    button.removeAttribute("aria-label");
+  }
+  for (const icon of document.querySelectorAll(".theme-switch-button [title]")) {
+    icon.removeAttribute("title");
+  }
+}
+
+// Wide code, tables and formulas scroll by themselves, so the keyboard must be able to reach them.
+function reachScrollable() {
+  const wide = "pre, .cell_output .output, .pst-scrollable-table-container, mjx-container[display]";
+  for (const box of document.querySelectorAll(wide)) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  }
+}
+
+// Quiz fields and sliders come without a label: take the question, or the text beside the slider.
+function labelInputs() {
+  for (const field of document.querySelectorAll("input.Input-text:not([aria-label])")) {
+    const question = field.closest(".Quiz")?.querySelector(".QuizQuestion, [id^=quizQn]");
+    field.setAttribute("aria-label", question?.textContent.trim() || "Your answer");
+  }
+  for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
+    const label = handle.closest(".jupyter-widgets")?.querySelector(".widget-label");
+    handle.setAttribute("aria-label", label?.textContent.trim() || "Value");
+  }
+}
+
+function mend() {
+  nameButtons();
+  reachScrollable();
+  labelInputs();
+}
+
+let waiting;
+function mendSoon() {
+  clearTimeout(waiting);
+  waiting = setTimeout(mend, 50);
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  mend();
+  // Quizzes, widgets and formulas are drawn after the page is ready.
+  new MutationObserver(mendSoon).observe(document.body, { childList: true, subtree: true });
+  addEventListener("resize", mendSoon);
+});

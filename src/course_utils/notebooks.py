@@ -1,0 +1,73 @@
+"""The project's notebooks: run them again in place, and keep their addresses right."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from course_utils.book import ROOT, repository
+
+FOLDERS = ("chapters", "exercises", "solutions")
+ADDRESS = re.compile(r"git\+https://[^\s\"'@]+(?:@[^\s\"']+)?")
+
+
+def all_notebooks(root: Path = ROOT) -> list[Path]:
+    """Every notebook of the project, in reading order."""
+    return [path for folder in FOLDERS for path in sorted((root / folder).glob("*.ipynb"))]
+
+
+def executed(root: Path = ROOT) -> list[Path]:
+    """Notebooks that are committed with outputs: all but the students' blank exercises."""
+    return [path for path in all_notebooks(root) if path.parent.name != "exercises"]
+
+
+def execute(path: Path) -> None:
+    """Run one notebook in its own folder and write the outputs back; tags and ids stay.
+
+    Raises RuntimeError with the failing cell's message; the file is then left as it was.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    if not any(cell.cell_type == "code" for cell in notebook.cells):
+        return
+    started = time.time()
+    print(f"Running {path.name} …", flush=True)
+    os.environ["COURSE_OFFLINE"] = "1"
+    client = NotebookClient(
+        notebook,
+        timeout=900,
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise RuntimeError(f"{path.name} failed and was left as it was:\n{error}") from error
+    nbformat.write(notebook, path)
+    print(f"{path.name}: {time.time() - started:.0f} s", flush=True)
+
+
+def install_line(root: Path = ROOT) -> str:
+    """What pip installs on Colab: the repository of `_config.yml`, at its branch."""
+    place = repository(root)
+    return f"git+{place['url']}@{place['branch']}"
+
+
+def configure(root: Path = ROOT) -> list[Path]:
+    """Put the repository's address into every notebook that names one; returns those changed."""
+    changed = []
+    for path in all_notebooks(root):
+        notebook = nbformat.read(path, as_version=4)
+        before = [cell.source for cell in notebook.cells]
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.source = ADDRESS.sub(install_line(root), cell.source)
+        if before != [cell.source for cell in notebook.cells]:
+            nbformat.write(notebook, path)
+            changed.append(path)
+    return changed
