@@ -21,6 +21,7 @@ from course_utils.data.readers import bucket
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
+SPLITS = ("train", "validation", "test")
 PATIENCE = 4.0  # seconds for the one question whether the hub is there
 
 
@@ -110,7 +111,7 @@ def _fetch(repo: Repo) -> dict[str, Dataset]:
     loaded = load_dataset(
         repo.id, repo.config, revision=repo.revision, streaming=repo.limit is not None
     )
-    names = [name for name in ("train", "validation", "test") if name in loaded]
+    names = [name for name in SPLITS if name in loaded]
     if repo.limit is None:
         return {name: loaded[name] for name in names}
     return {name: Dataset.from_list(list(loaded[name].take(repo.limit))) for name in names}
