@@ -19,12 +19,16 @@ from course_utils.data.cache import cache_root
 
 @dataclass(frozen=True)
 class Package:
-    """One npm package, its sha512 (base64), and what of it goes where: (prefix, new prefix)."""
+    """One npm package, its sha512 (base64), and what of it goes where: (prefix, new prefix).
+
+    `mends` are (text, new text) for its scripts; each text must occur exactly once.
+    """
 
     name: str
     version: str
     sha512: str
     members: tuple[tuple[str, str], ...]
+    mends: tuple[tuple[str, str], ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -63,6 +67,8 @@ SITE = (
                 "d878b0a6a1144760244f.woff2",
             )
         ),
+        # a page opened from disk has the origin "null": take the whole address for the fonts
+        (("`${url.origin}${url.pathname}`", "url.href"),),
     ),
 )
 TOOLS = (
@@ -137,7 +143,16 @@ def unpack(package: Package, archive: Path, folder: Path) -> None:
                 if member.isfile() and name.startswith(prefix):
                     path = folder / (target + name[len(prefix) :])
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(tar.extractfile(member).read())
+                    path.write_bytes(mended(package, path.suffix, tar.extractfile(member).read()))
                     unused.pop(prefix, None)
     if unused:
         raise RuntimeError(f"{archive.name} has no member {', '.join(unused)}")
+
+
+def mended(package: Package, suffix: str, content: bytes) -> bytes:
+    """The bytes of a member, with the package's mends made if it is a script."""
+    for old, new in package.mends if suffix == ".js" else ():
+        if content.count(old.encode()) != 1:
+            raise RuntimeError(f"{package.name}: {old!r} does not occur once; look at its mends")
+        content = content.replace(old.encode(), new.encode())
+    return content
