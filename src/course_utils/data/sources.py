@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from course_utils.data import hub, readers
 from course_utils.data.cache import SourceError, Wheel, fetch, say, size_text, state
+from course_utils.data.flights import make_flights
 from course_utils.data.hub import Repo
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ TABLE = (
                    "for personal study only, not to be republished",
                    "5b95851c5cc736ce561da7508cdeca4627f4aa08aa3815ecc1c45b2c6dc8163d"),
            aliases=("cnn_dailymail", "summarization"), default=True),
+    Source("flights", "dataset", "intents and slots of flight booking, made by a grammar",
+           make=make_flights),
     Source("minilm", "pretrained", "a small real encoder, 22.7M",
            _model("sentence-transformers/all-MiniLM-L6-v2", "AutoModel"), _MINILM, default=True),
     Source("bert-base-uncased", "pretrained", "BERT base",
