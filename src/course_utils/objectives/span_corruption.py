@@ -166,9 +166,10 @@ def lengths(
     *,
     final_sentinel: bool = False,
 ) -> tuple[int, int]:
-    """Raw tokens that fill `input_length` exactly once corrupted, and the length of their targets.
+    """Most raw tokens that fit into `input_length` once corrupted, and the length of their targets.
 
-    Both with their end token: 512 gives (568, 114), as in T5. Raises ValueError below 3 tokens.
+    Both with their end token: 512 gives (568, 114), as in T5. The fit is exact unless spans would
+    outnumber the tokens between them. Raises ValueError below 3 tokens.
     """
     if input_length < 3:
         raise ValueError(f"input_length={input_length}: a token, a sentinel and the end need 3")
