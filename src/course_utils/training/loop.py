@@ -113,7 +113,7 @@ def train(
         config: all numbers.
         validate: model → {"validation_loss": …, …}, called without gradients.
         out: folder for log.jsonl and checkpoints. If it holds a checkpoint, the run goes on from
-            there, and ends as if it had never stopped.
+            there, and ends as if it had never stopped (on CPU with as many threads: bit by bit).
         progress: show a bar with loss, tokens/s and MFU.
 
     Under `torchrun --nproc_per_node=K` the same call trains on K processes.
@@ -215,7 +215,8 @@ class _Run:
         if not math.isfinite(value):
             folder = self.out or Path(tempfile.mkdtemp(prefix="course-"))
             path = folder / f"bad-batch-step-{step}.safetensors"
-            checkpoint.save_tensors(path, {"labels": batch.labels, **batch.inputs})
+            if self.main:
+                checkpoint.save_tensors(path, {"labels": batch.labels, **batch.inputs})
             raise NonFiniteLoss(step, f"{what} {value}", path)
 
     def _after(self, done: int, now: dict[str, float]) -> None:

@@ -25,7 +25,7 @@ def training_flops(model: nn.Module, batch: Batch) -> float:
     for name, module in model.named_modules():
         side = written if name.startswith("decoder.") else read
         if isinstance(module, nn.Linear):
-            tokens = rows * (read if name.endswith("key_value") else side)
+            tokens = rows * (read if name.endswith("cross_attention.key_value") else side)
             if name.partition(".")[0] == "head":
                 tokens = batch.num_predicted
             total += 6 * module.weight.numel() * tokens
