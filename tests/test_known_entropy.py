@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from course_utils.data.known_entropy import MarkovSource
+from course_utils.models import Bert, BertConfig, Gpt, GptConfig
 from course_utils.objectives import causal_lm, masked_lm
+from course_utils.training.loop import objective_loss, train
+from course_utils.training.optim import TrainConfig
 
 ALPHA = 1e-6
 
@@ -196,3 +199,101 @@ def test_what_is_no_source_is_refused(transition, message):
 def test_unknown_count_is_refused():
     with pytest.raises(ValueError, match="as in masked_lm"):
         MarkovSource.random(2, 0).best_mlm_loss(0.15, 8, count="all")
+
+
+# --- trained models against the bound -------------------------------------------------------------
+
+SIX, LENGTH, HIDDEN = MarkovSource.random(6, seed=0), 16, 6  # id 6 is [MASK]
+
+
+def gpt_case():
+    def batch(seed: int, rows: int):
+        return causal_lm.corrupt(SIX.sample(rows, LENGTH, seeded(seed)))
+
+    model = Gpt(GptConfig(**tiny(32), eos_token_id=7))
+    return model, causal_lm, batch, lambda b: SIX.best_causal_logits(b.inputs["input_ids"]), 300
+
+
+def bert_case():
+    def batch(seed: int, rows: int):
+        return masked_lm.corrupt(
+            SIX.sample(rows, LENGTH, seeded(seed)),
+            mask_token_id=HIDDEN,
+            vocab_size=8,
+            special_ids=[6, 7],
+            rate=0.25,
+            mask_share=1.0,
+            random_share=0.0,
+            generator=seeded(seed + 1),
+        )
+
+    def ideal(b):
+        return SIX.best_masked_logits(b.inputs["input_ids"], HIDDEN)
+
+    return Bert(BertConfig(**tiny(64))), masked_lm, batch, ideal, 600
+
+
+def tiny(width: int) -> dict:
+    return {
+        "vocab_size": 8,
+        "hidden_size": width,
+        "num_layers": 2,
+        "num_heads": width // 16,
+        "intermediate_size": 2 * width,
+        "max_length": LENGTH,
+        "dropout": 0.0,
+    }
+
+
+def excess(logits: torch.Tensor, ideal: torch.Tensor, batch) -> tuple[float, float]:
+    """Loss above that of the ideal model on the same tokens, and its standard error, in nats.
+
+    Its expectation is a Kullback–Leibler divergence: never below 0. Paired, because the luck of
+    the sample is the same for both.
+    """
+    difference = per_token(logits.double().log_softmax(-1), batch) - per_token(ideal, batch)
+    return float(difference.mean()), float(difference.std()) / math.sqrt(len(difference))
+
+
+def check_approach(course: list[tuple[float, float]], near: float) -> None:
+    """From above, nearer each time, never below the bound by more than chance (1 in 1e6)."""
+    assert all(mean > -4.8 * error for mean, error in course), f"below the bound: {course}"
+    assert all(b[0] < a[0] for a, b in pairwise(course)), f"not approaching: {course}"
+    assert course[0][0] > 0.5 and course[-1][0] < near, f"not near: {course}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "near"), [(gpt_case, 0.01), (bert_case, 0.06)])
+def test_trained_models_approach_the_bound_from_above(case, near):
+    torch.manual_seed(0)
+    model, objective, batch, ideal, steps = case()
+    held_out = batch(10**6, 3000)
+    course: list[tuple[float, float]] = []
+
+    def validate(trained) -> dict[str, float]:
+        with torch.no_grad():
+            logits = trained.eval()(**held_out.inputs)
+        course.append(excess(logits, ideal(held_out), held_out))
+        return {"validation_loss": course[-1][0]}
+
+    validate(model)
+    config = TrainConfig(
+        steps, 3e-3, warmup_steps=30, weight_decay=0.0, device="cpu", validate_every=steps // 3
+    )
+    train(
+        model,
+        lambda step: batch(10 + 2 * step, 128),
+        objective_loss(objective),
+        config,
+        validate=validate,
+        progress=False,
+    )
+    check_approach(course, near)
+
+
+def test_a_model_that_sees_the_answer_is_caught_below_the_bound():
+    _, _, batch, ideal, _ = gpt_case()
+    held_out = batch(0, 500)
+    leak = 20.0 * torch.nn.functional.one_hot(held_out.labels, 8)
+    with pytest.raises(AssertionError, match="below the bound"):
+        check_approach([excess(leak, ideal(held_out), held_out)], near=1.0)

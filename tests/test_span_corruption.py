@@ -242,6 +242,9 @@ def test_reconstruct_refuses_targets_without_their_sentinel():
     inputs[T5.is_sentinel(inputs)] = 9
     with pytest.raises(ValueError, match="no sentinel"):
         reconstruct(batch, 0, T5)
+    batch.labels[:] = torch.tensor([9, *[EOS] * (batch.labels.shape[1] - 1)])
+    with pytest.raises(ValueError, match="start with 9, not with a sentinel"):
+        reconstruct(batch, 0, T5)
 
 
 def test_loss_is_equation_9_3():

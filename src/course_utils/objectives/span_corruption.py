@@ -343,14 +343,21 @@ def reconstruct(batch: Batch, row: int, vocabulary: Vocabulary) -> list[int]:
     inputs = batch.inputs["input_ids"][row][batch.inputs["attention_mask"][row].bool()]
     targets = batch.labels[row][batch.predicted[row]]
     spans: dict[int, list[int]] = {}
+    current: list[int] | None = None
     for token in targets[:-1].tolist():
         if vocabulary.is_sentinel(token):
             current = spans.setdefault(token, [])
+        elif current is None:
+            raise ValueError(f"the targets of row {row} start with {token}, not with a sentinel")
         else:
             current.append(token)
     text: list[int] = []
     for token in inputs[:-1].tolist():
-        text += spans.pop(token) if vocabulary.is_sentinel(token) else [token]
-    if any(spans.values()):
-        raise ValueError(f"targets hold spans {spans} for which the inputs have no sentinel")
+        text += spans.pop(token, [token]) if vocabulary.is_sentinel(token) else [token]
+    left = [token for token in text if vocabulary.is_sentinel(token)]
+    if left or any(spans.values()):
+        raise ValueError(
+            f"row {row}: sentinels {left} of the inputs have no span in the targets, and spans "
+            f"{spans} of the targets no sentinel in the inputs"
+        )
     return text
