@@ -296,6 +296,17 @@ def test_each_denoiser_hides_what_it_says(denoiser):
         assert spans == 1 and (batch.inputs["input_ids"][:, : n - hidden] == 9).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(length=st.integers(2, 100), rate=st.sampled_from([0.15, 0.3, 0.45, 0.5]))
+def test_one_denoiser_counts_as_span_corruption_does(length, rate):
+    ids = torch.full((2, length), 9)
+    alone = span_corruption.corrupt(ids, vocabulary=T5, generator=seeded(0), rate=rate)
+    dial = mixture.corrupt(
+        ids, vocabulary=T5, generator=seeded(0), denoisers=[Denoiser("R", rate, 3)]
+    )
+    assert torch.equal(alone.predicted.sum(1), dial.predicted.sum(1))
+
+
 def test_denoisers_are_drawn_with_their_weights():
     pair = [Denoiser("R", 0.25, 1), Denoiser("S", 0.5, suffix=True)]
     batch = mixture.corrupt(

@@ -145,12 +145,8 @@ def choose(candidates: Tensor, counts: Tensor, generator: torch.Generator) -> Te
 
 
 def uniform(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
-    """Uniform float64 numbers in [0, 1), drawn on the generator's device and then moved.
-
-    In float64 because at float32 ties in a vocabulary-sized draw are no longer rare.
-    """
-    drawn = torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)
-    return drawn.to(device)
+    """Uniform numbers in [0, 1), drawn on the generator's device and then moved to `device`."""
+    return torch.rand(shape, generator=generator, device=generator.device).to(device)
 
 
 def check_ids(ids: Tensor, vocab_size: int | None = None, name: str = "ids") -> None:

@@ -98,9 +98,9 @@ def settings(tokenizer: Any) -> dict[str, Any]:
 def fixed_count(candidates: Tensor, rate: float) -> Tensor:
     """max(1, round half up of rate·n), and 0 where n is 0; `candidates` and result (batch,)."""
     # Python's and torch's round go half to even: 4.5 → 4. The 1e-9 is for products such as
-    # 0.15·n, where binary floats can fall just below the half.
-    rounded = torch.floor(candidates.double() * rate + 0.5 + 1e-9).long()
-    return torch.minimum(rounded.clamp(min=1), candidates)
+    # 0.15·n, where binary floats can fall just below the half. Some devices lack float64.
+    rounded = torch.floor(candidates.cpu().double() * rate + 0.5 + 1e-9).long()
+    return torch.minimum(rounded.clamp(min=1).to(candidates.device), candidates)
 
 
 def _choose(
@@ -158,8 +158,8 @@ def _replace(
     pieces = pieces[~torch.isin(pieces, specials)]
     if len(pieces) == 0:
         raise ValueError(f"all {vocab_size} ids are special: nothing to draw random pieces from")
-    index = (uniform(ids.shape, generator, ids.device) * len(pieces)).long()
-    replaced = torch.where(randomised, pieces[index], ids.long())
+    index = torch.randint(len(pieces), ids.shape, generator=generator, device=generator.device)
+    replaced = torch.where(randomised, pieces[index.to(ids.device)], ids.long())
     return replaced.masked_fill(masked, mask_token_id)
 
 

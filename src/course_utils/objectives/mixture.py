@@ -73,16 +73,17 @@ def corrupt(
     _check(denoisers, weights, mode_token_ids, vocab_size)
     real = check_mask(attention_mask, ids)
     lengths, width = span_corruption.row_lengths(real), ids.shape[1]
-    chosen = _draw(len(ids), weights or [1.0] * len(denoisers), generator).to(ids.device)
+    chosen = _draw(len(ids), weights or [1.0] * len(denoisers), generator)
 
     def per_row(values: list) -> Tensor:
-        return torch.tensor(values, device=ids.device)[chosen]
+        return torch.tensor(values)[chosen]
 
-    rate = per_row([float(d.rate) for d in denoisers])
+    rate = torch.tensor([d.rate for d in denoisers], dtype=torch.float64)[chosen]
     mean_span = per_row([float(d.mean_span) for d in denoisers])
     spans = span_corruption.noise_mask(lengths, width, rate, mean_span, generator)
     suffix = span_corruption.suffix_mask(lengths, width, rate)
-    noise = torch.where(per_row([d.suffix for d in denoisers])[:, None], suffix, spans)
+    at_end = per_row([d.suffix for d in denoisers]).to(ids.device)
+    noise = torch.where(at_end[:, None], suffix, spans)
     return span_corruption.from_noise_mask(
         ids,
         noise,
@@ -97,11 +98,10 @@ settings = span_corruption.settings
 
 
 def _draw(rows: int, weights: Sequence[float], generator: Generator) -> Tensor:
-    device = generator.device
     if not rows:
-        return torch.zeros(0, dtype=torch.long, device=device)
-    probabilities = torch.tensor(weights, dtype=torch.float64, device=device)
-    return torch.multinomial(probabilities, rows, replacement=True, generator=generator)
+        return torch.zeros(0, dtype=torch.long)
+    shares = torch.tensor([float(w) for w in weights], device=generator.device)
+    return torch.multinomial(shares, rows, replacement=True, generator=generator).cpu()
 
 
 def _check(

@@ -153,10 +153,12 @@ def span_counts(
     which T5's code leaves unchecked at high rates.
     """
     length = torch.as_tensor(length)
-    tokens = (length * torch.as_tensor(rate, dtype=torch.float64)).round().long().clamp(min=1)
+    device, length = length.device, length.cpu()  # some devices lack float64
+    tokens = (length * torch.as_tensor(rate, dtype=torch.float64).cpu()).round().long().clamp(min=1)
     tokens = torch.minimum(tokens, (length - 1).clamp(min=0))
-    spans = (tokens.double() / torch.as_tensor(mean_span)).round().long().clamp(min=1)
-    return tokens, torch.minimum(spans, torch.minimum(tokens, length - tokens))
+    spans = (tokens.double() / torch.as_tensor(mean_span).cpu()).round().long().clamp(min=1)
+    spans = torch.minimum(spans, torch.minimum(tokens, length - tokens))
+    return tokens.to(device), spans.to(device)
 
 
 def lengths(
