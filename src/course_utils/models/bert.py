@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import (
+    Dropout,
     FeedForward,
     SelfAttention,
     check_config,
@@ -52,7 +53,7 @@ class BertBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(d, config.layer_norm_eps)
         self.feed_forward = FeedForward(d, config.intermediate_size, "gelu")
         self.feed_forward_norm = nn.LayerNorm(d, config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, d) → (B, T, d)."""
@@ -61,7 +62,7 @@ class BertBlock(nn.Module):
 
 
 class MaskedLMHead(nn.Module):
-    """Dense, GELU, norm, then the token embedding once more as output matrix, plus a bias."""
+    """Dense, GELU, norm; then comes the token embedding once more as output matrix, and a bias."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -69,9 +70,9 @@ class MaskedLMHead(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
-    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
-        """(…, d) and the tied matrix (V, d) → logits (…, V)."""
-        return F.linear(self.norm(F.gelu(self.dense(hidden))), embedding, self.bias)
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(…, d) → (…, d), what is compared with every token's embedding."""
+        return self.norm(F.gelu(self.dense(hidden)))
 
 
 class Bert(nn.Module):
@@ -85,7 +86,7 @@ class Bert(nn.Module):
         self.position_embedding = nn.Embedding(config.max_length, d)
         self.segment_embedding = nn.Embedding(config.type_vocab_size, d)
         self.embedding_norm = nn.LayerNorm(d, config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(BertBlock(config) for _ in range(config.num_layers))
         self.head = MaskedLMHead(config)
         if config.next_sentence:
@@ -148,7 +149,11 @@ class Bert(nn.Module):
         """
         check_select(select, input_ids)
         hidden = self.hidden_states(input_ids, attention_mask, token_type_ids)
-        return self.head(hidden if select is None else hidden[select], self.token_embedding.weight)
+        return F.linear(*self.project(hidden if select is None else hidden[select]))
+
+    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), bias (V,)."""
+        return self.head(hidden), self.token_embedding.weight, self.head.bias
 
     def next_sentence_logits(self, hidden: Tensor) -> Tensor:
         """Two logits from the [CLS] position of (B, T, d): 0 = is next, 1 = random; (B, 2).

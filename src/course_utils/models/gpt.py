@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from .generation import Generated, check_room, continue_text
 from .layers import (
+    Dropout,
     FeedForward,
     KeyValueCache,
     SelfAttention,
@@ -53,7 +54,7 @@ class GptBlock(nn.Module):
         self.attention = SelfAttention(d, heads, d // heads, dropout=config.dropout)
         self.feed_forward_norm = nn.LayerNorm(d, config.layer_norm_eps)
         self.feed_forward = FeedForward(d, config.intermediate_size, "gelu_tanh")
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,
@@ -77,7 +78,7 @@ class Gpt(nn.Module):
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position_embedding = nn.Embedding(config.max_length, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(GptBlock(config) for _ in range(config.num_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.apply(init_normal)
@@ -138,11 +139,11 @@ class Gpt(nn.Module):
         """Next-token logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V)."""
         check_select(select, input_ids)
         hidden = self.hidden_states(input_ids, attention_mask)
-        return self.logits(hidden if select is None else hidden[select])
+        return F.linear(*self.project(hidden if select is None else hidden[select]))
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Compare hidden states (…, d) with every token's embedding: (…, V)."""
-        return F.linear(hidden, self.token_embedding.weight)
+    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:
+        """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), no bias."""
+        return hidden, self.token_embedding.weight, None
 
     @torch.no_grad()
     def generate(
@@ -180,7 +181,7 @@ class Gpt(nn.Module):
             if mask is not None:
                 grown = F.pad(mask.long(), (0, ids.size(1) - length), value=1)
             new = ids if cache is None else ids[:, cache.length :]
-            return self.logits(self.hidden_states(new, grown, cache)[:, -1])
+            return F.linear(*self.project(self.hidden_states(new, grown, cache)[:, -1]))
 
         ends = {"eos_token_id": self.config.eos_token_id, "pad_token_id": self.config.pad_token_id}
         return continue_text(self, step, input_ids, max_new_tokens, **ends | choice)

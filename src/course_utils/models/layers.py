@@ -29,6 +29,29 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(-2)
 
 
+class Dropout(nn.Dropout):
+    """Zero a share p of the elements while training, and scale the rest by 1/(1−p)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape → the same shape."""
+        return drop(x, self.p) if self.training else x
+
+
+def drop(x: Tensor, p: float) -> Tensor:
+    """Dropout at rate p (to within 2⁻¹⁷). On a CPU one 64-bit draw decides four elements.
+
+    That takes half the time of `F.dropout`, whose Bernoulli draws are the largest cost of dropout
+    there; an accelerator draws fast, and in the kernel.
+    """
+    if p == 0:
+        return x
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return F.dropout(x, p)
+    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    keep = draws.view(torch.int16)[: x.numel()].view(x.shape) >= round((p - 0.5) * 2**16)
+    return x * (keep * torch.tensor(1 / (1 - p), dtype=x.dtype))
+
+
 class KeyValueCache:
     """Keys and values of the tokens already seen, so that each token is computed once.
 
@@ -37,19 +60,54 @@ class KeyValueCache:
 
     def __init__(self, num_layers: int, capacity: int) -> None:
         self.capacity, self.length = capacity, 0
-        self.layers: list[tuple[Tensor, Tensor] | None] = [None] * num_layers
+        self.layers: list[Tensor | None] = [None] * num_layers  # (2, B, H, capacity, D) each
+        self.position_bias: Tensor | None = None  # T5's, (1, H, capacity, capacity)
 
-    def update(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the new columns (B, H, Q, D) of one layer; return all so far (B, H, K, D)."""
-        end = self.length + key.size(2)
+    def update(self, layer: int, new: Tensor) -> Tensor:
+        """Write a layer's new keys and values (2, B, H, Q, D); return all so far (2, B, H, K, D).
+
+        Raises:
+            ValueError: more tokens than the capacity.
+        """
+        end = self.length + new.size(3)
         if end > self.capacity:
             raise ValueError(f"the cache holds {self.capacity} tokens, {end} were asked for")
         if self.layers[layer] is None:
-            shape = (*key.shape[:2], self.capacity, key.size(3))
-            self.layers[layer] = (key.new_zeros(shape), value.new_zeros(shape))
-        keys, values = self.layers[layer]
-        keys[:, :, self.length : end], values[:, :, self.length : end] = key, value
-        return keys[:, :, :end], values[:, :, :end]
+            self.layers[layer] = new.new_zeros((*new.shape[:3], self.capacity, new.size(4)))
+        self.layers[layer].narrow(3, self.length, new.size(3)).copy_(new)
+        return self.layers[layer].narrow(3, 0, end)
+
+
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """softmax(q kᵀ · scale + mask): who looks how much at whom, (B, H, Q, K)."""
+    scores = query * scale @ key.mT
+    return (scores if mask is None else add_mask(scores, mask)).softmax(dim=-1)
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    *,
+    scale: float,
+    causal: bool = False,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Mix values by attention weights (Vaswani et al. 2017, §3.2.1): (B, H, Q, D).
+
+    Through PyTorch's fused kernel, except on a CPU where it has none: with dropout, with a learned
+    bias as mask, and for the single query of a generation step the plain formula is faster.
+    """
+    learned = mask is not None and mask.requires_grad
+    plain = dropout > 0 or learned or query.size(2) == 1
+    if query.device.type != "cpu" or not plain:
+        return F.scaled_dot_product_attention(
+            query, key, value, mask, dropout, is_causal=causal, scale=scale
+        )
+    if causal:
+        mask = query.new_ones(query.size(2), key.size(2), dtype=torch.bool).tril()
+    return drop(attention_weights(query, key, mask, scale), dropout) @ value
 
 
 class SelfAttention(nn.Module):
@@ -69,9 +127,15 @@ class SelfAttention(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.num_heads, self.scale, self.dropout = num_heads, scale, dropout
+        self.num_heads, self.dropout = num_heads, dropout
+        self.scale = head_size**-0.5 if scale is None else scale
         self.query_key_value = nn.Linear(hidden_size, 3 * num_heads * head_size, bias=bias)
         self.output = nn.Linear(num_heads * head_size, hidden_size, bias=bias)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of (B, T, d): (3, B, H, T, D)."""
+        fused = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1))
+        return fused.permute(2, 0, 3, 1, 4)
 
     def forward(
         self,
@@ -82,25 +146,18 @@ class SelfAttention(nn.Module):
         layer: int = 0,
     ) -> Tensor:
         """Mix (B, Q, d) with what `mask` (True = may attend, or an additive float) lets it see."""
-        query, key, value = (
-            split_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, dim=-1)
-        )  # (B, H, Q, D) each
-        if cache is not None:
-            key, value = cache.update(layer, key, value)  # (B, H, K, D)
+        fused = self.project(x)
+        past = fused[1:] if cache is None else cache.update(layer, fused[1:])
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, mask, dropout, is_causal=causal, scale=self.scale
+        mixed = attend(
+            fused[0], past[0], past[1], mask, causal=causal, scale=self.scale, dropout=dropout
         )  # (B, H, Q, D)
         return self.output(merge_heads(mixed))
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the attention probabilities themselves (B, H, Q, K), for looking at."""
-        query, key, _ = (
-            split_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, dim=-1)
-        )
-        scale = query.size(-1) ** -0.5 if self.scale is None else self.scale
-        scores = query @ key.transpose(-2, -1) * scale  # (B, H, Q, K)
-        return (scores if mask is None else add_mask(scores, mask)).softmax(dim=-1)
+        query, key, _ = self.project(x)
+        return attention_weights(query, key, mask, self.scale)
 
 
 class CrossAttention(nn.Module):
@@ -124,7 +181,7 @@ class CrossAttention(nn.Module):
         """Mix the encoder's values into (B, Q, d)."""
         query = split_heads(self.query(x), self.num_heads)  # (B, H, Q, D)
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, *keys_values, mask, dropout, scale=self.scale)
+        mixed = attend(query, *keys_values, mask, scale=self.scale, dropout=dropout)
         return self.output(merge_heads(mixed))
 
 
@@ -148,7 +205,7 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(hidden_size, intermediate_size, bias=bias)
         self.gate = nn.Linear(hidden_size, intermediate_size, bias=bias) if gated else None
         self.down = nn.Linear(intermediate_size, hidden_size, bias=bias)
-        self.activation, self.dropout = ACTIVATIONS[activation], nn.Dropout(dropout)
+        self.activation, self.dropout = ACTIVATIONS[activation], Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, d) → (B, T, d), each position by itself."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from .generation import Generated, continue_text
 from .layers import (
     CrossAttention,
+    Dropout,
     FeedForward,
     KeyValueCache,
     RelativePositionBias,
@@ -85,7 +86,7 @@ class T5Block(nn.Module):
             gated=config.gated,
             dropout=p,
         )
-        self.dropout = nn.Dropout(p)
+        self.dropout = Dropout(p)
 
     def forward(
         self,
@@ -119,7 +120,7 @@ class T5Stack(nn.Module):
         )
         self.blocks = nn.ModuleList(T5Block(config, decoder) for _ in range(depth))
         self.final_norm = nn.RMSNorm(config.hidden_size, config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def bias(self, mask: Tensor, num_queries: int) -> Tensor:
         """Position bias with −∞ where `mask` (B, K) or causality forbids: (B, H, Q, K)."""
@@ -246,13 +247,11 @@ class T5(nn.Module):
         memory = self.keys_values(self.encode(input_ids, attention_mask))
         return self.decode(decoder_input_ids, memory, attention_mask)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states (…, d) → vocabulary logits (…, V)."""
+    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:
+        """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), no bias."""
         if self.config.scale_logits:
             hidden = hidden * self.config.hidden_size**-0.5
-        return F.linear(
-            hidden, self.token_embedding.weight if self.config.tied else self.head.weight
-        )
+        return hidden, (self.token_embedding if self.config.tied else self.head).weight, None
 
     def forward(
         self,
@@ -264,7 +263,7 @@ class T5(nn.Module):
         """Target logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V)."""
         check_select(select, decoder_input_ids)
         hidden = self.hidden_states(input_ids, decoder_input_ids, attention_mask)
-        return self.logits(hidden if select is None else hidden[select])
+        return F.linear(*self.project(hidden if select is None else hidden[select]))
 
     @torch.no_grad()
     def generate(
@@ -295,7 +294,7 @@ class T5(nn.Module):
 
         def step(ids: Tensor) -> Tensor:  # all ids so far (B, K) → logits of the next (B, V)
             new = ids if cache is None else ids[:, cache.length :]
-            return self.logits(self.decode(new, memory, attention_mask, cache)[:, -1])
+            return F.linear(*self.project(self.decode(new, memory, attention_mask, cache)[:, -1]))
 
         start = input_ids.new_full((input_ids.size(0), 1), config.decoder_start_token_id)
         ends = {"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id}
