@@ -279,8 +279,8 @@ def test_loss_refuses_logits_that_do_not_fit():
     batch = corrupt(GOOD)
     with pytest.raises(ValueError, match=r"logits \(2, 4, 60\) do not fit labels \(2, 5\)"):
         masked_lm.loss(torch.zeros(2, 4, VOCAB), batch)
-    with pytest.raises(ValueError, match=r"label 9 is outside the 8 classes.*vocab_size"):
-        masked_lm.loss(torch.zeros(2, 5, 8), batch)
+    with pytest.raises(ValueError, match=r"label 9 is outside the 9 classes.*vocab_size"):
+        masked_lm.loss(torch.zeros(2, 5, 9), batch)
 
 
 def test_label_of_a_gap_is_ignore_index():

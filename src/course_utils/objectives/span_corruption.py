@@ -256,15 +256,14 @@ def from_noise_mask(
     _check_sentinels(starts.sum(1) + int(final_sentinel), vocabulary)
     sentinels = vocabulary.first_sentinel_id - (starts.long().cumsum(1) - 1)
 
-    row = _Row(ids, vocabulary)
-    before = [] if mode_ids is None else [(mode_ids[:, None].to(ids), row.always)]
+    pad, end = vocabulary.pad_token_id, _column(ids, vocabulary.eos_token_id)
+    before = [] if mode_ids is None else [_column(ids, mode_ids[:, None])]
     kept = (torch.where(starts, sentinels, ids), real & (~noise | starts))
-    input_ids, attention = row.compact([*before, kept, row.end()])
+    input_ids, attention = _close_up([*before, kept, end], pad)
     # Every hidden token is written in two slots: the sentinel before it, and the token itself.
     hidden = _interleave(sentinels, ids), _interleave(starts, noise)
-    closing = vocabulary.first_sentinel_id - starts.sum(1, keepdim=True)
-    after = [(closing, row.always)] if final_sentinel else []
-    targets, predicted = row.compact([hidden, *after, row.end()])
+    closing = _column(ids, vocabulary.first_sentinel_id - starts.sum(1, keepdim=True))
+    targets, predicted = _close_up([hidden, *([closing] if final_sentinel else []), end], pad)
     return Batch(
         {
             "input_ids": input_ids,
@@ -280,32 +279,23 @@ def shift_right(targets: Tensor, start_id: int) -> Tensor:
     return torch.nn.functional.pad(targets, (1, 0), value=start_id)[:, :-1]
 
 
-@dataclass(frozen=True)
-class _Row:
-    """Writes rows of different lengths side by side, closed up to the left."""
+def _column(ids: Tensor, values: Tensor | int) -> tuple[Tensor, Tensor]:
+    """One more token for every row: values and keep, both (batch, 1)."""
+    always = torch.ones(len(ids), 1, dtype=torch.bool, device=ids.device)
+    return always * torch.as_tensor(values, device=ids.device), always
 
-    ids: Tensor
-    vocabulary: Vocabulary
 
-    @property
-    def always(self) -> Tensor:
-        return torch.ones(len(self.ids), 1, dtype=torch.bool, device=self.ids.device)
+def _close_up(parts: list[tuple[Tensor, Tensor]], pad: int) -> tuple[Tensor, Tensor]:
+    """Join (values, keep) pairs along the rows and close the gaps to the left, then pad.
 
-    def end(self) -> tuple[Tensor, Tensor]:
-        return self.always.long() * self.vocabulary.eos_token_id, self.always
-
-    def compact(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Join (values, keep) pairs and close the gaps; what is kept is known by `keep`, not by id.
-
-        A filter by id would lose a raw token that happens to be the pad id.
-        """
-        values = torch.cat([value.long() for value, _ in parts], dim=1)
-        keep = torch.cat([kept for _, kept in parts], dim=1)
-        order = keep.logical_not().long().argsort(dim=1, stable=True)
-        width = int(keep.sum(1).max()) if len(keep) else 0
-        order = order[:, :width]
-        kept = keep.gather(1, order)
-        return values.gather(1, order).masked_fill(~kept, self.vocabulary.pad_token_id), kept
+    What is kept is known by `keep`: a filter by id would lose a raw token that equals the pad id.
+    """
+    values = torch.cat([value.long() for value, _ in parts], dim=1)
+    keep = torch.cat([kept for _, kept in parts], dim=1)
+    width = int(keep.sum(1).max()) if len(keep) else 0
+    order = keep.logical_not().long().argsort(dim=1, stable=True)[:, :width]
+    kept = keep.gather(1, order)
+    return values.gather(1, order).masked_fill(~kept, pad), kept
 
 
 def _interleave(first: Tensor, second: Tensor) -> Tensor:
