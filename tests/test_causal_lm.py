@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_utils.models import Bert, BertConfig, Gpt, GptConfig
 from course_utils.objectives import Batch, causal_lm, pooled_loss, visibility
 
 VOCAB, EOS = 50, 7
@@ -86,6 +87,54 @@ def test_visibility_has_the_three_patterns_of_the_course():
 def test_padding_sees_itself_so_that_no_softmax_is_empty():
     seen = visibility(torch.tensor([[1, 0]]), "left")
     assert seen.any(-1).all() and not seen[0, 0, 1]
+
+
+SMALL = {
+    "vocab_size": VOCAB,
+    "hidden_size": 16,
+    "num_layers": 2,
+    "num_heads": 2,
+    "intermediate_size": 32,
+    "max_length": 32,
+    "dropout": 0.0,
+}
+
+
+@torch.no_grad()
+def test_a_packed_neighbour_changes_nothing_in_a_real_gpt():
+    torch.manual_seed(0)
+    model = Gpt(GptConfig(**SMALL, eos_token_id=EOS)).eval()
+    ids = torch.randint(0, VOCAB, (1, 13), generator=seeded(1))
+    changed = ids.clone()
+    changed[0, :5] = (ids[0, :5] + 1) % VOCAB
+    documents = torch.tensor([[0] * 5 + [1] * 8])
+    closed = [model(**causal_lm.corrupt(x, document_ids=documents).inputs) for x in (ids, changed)]
+    assert torch.allclose(closed[0][:, 5:], closed[1][:, 5:], atol=1e-6)
+    opened = [model(**causal_lm.corrupt(x).inputs) for x in (ids, changed)]
+    assert not torch.allclose(opened[0][:, 5:], opened[1][:, 5:], atol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sees", ["left", "prefix", "both"])
+def test_who_sees_what_turns_one_bert_into_three_models(sees):
+    """Change token 9 of 12: only positions that may see it change."""
+    torch.manual_seed(0)
+    model = Bert(BertConfig(**SMALL)).eval()
+    ids = torch.randint(0, VOCAB, (1, 12), generator=seeded(2))
+    changed = ids.clone()
+    changed[0, 9] = (ids[0, 9] + 1) % VOCAB
+    prefix = torch.tensor([6]) if sees == "prefix" else None
+    seen = visibility(torch.ones_like(ids), sees, prefix=prefix)
+    a, b = (model(x, attention_mask=seen)[0] for x in (ids, changed))
+    differs = (a - b).abs().amax(-1) > 1e-5
+    expected = torch.arange(12) >= (0 if sees == "both" else 9)
+    assert torch.equal(differs, expected)
+    # A token of the prefix is seen by the prefix before it, too.
+    changed = ids.clone()
+    changed[0, 4] = (ids[0, 4] + 1) % VOCAB
+    c = model(changed, attention_mask=seen)[0]
+    starts = {"left": 4, "prefix": 0, "both": 0}[sees]
+    assert torch.equal((a - c).abs().amax(-1) > 1e-5, torch.arange(12) >= starts)
 
 
 def test_loss_is_equation_9_2():
