@@ -193,5 +193,27 @@ def tokenizer() -> None:
     typer.echo(f"written to {tokenizers.SHIPPED}")
 
 
+@app.command()
+def pretrain(
+    name: Annotated[str, typer.Argument(help="bert-mini, gpt-mini or t5-mini.")],
+    seed: Annotated[int, typer.Option(help="Of weights, order and what is hidden.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimizer steps; default the recipe's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Default runs/NAME-seedS; goes on from what is there.")
+    ] = None,
+) -> None:
+    """Pre-train one of the course's own models; stopped at any moment, the same command goes on."""
+    from course_utils.training import pretrain as pretraining
+
+    folder = out or Path("runs") / f"{name}-seed{seed}"
+    try:
+        pretraining.pretrain(name, seed=seed, steps=steps, out=folder)
+    except (RuntimeError, OSError, ValueError, FloatingPointError) as error:
+        raise stop(error) from error
+    typer.echo(f"written to {folder / 'model'}")
+
+
 if __name__ == "__main__":
     app()

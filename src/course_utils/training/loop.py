@@ -67,12 +67,16 @@ class TrainResult:
 
 
 def objective_loss(objective: object) -> LossFunction:
-    """Loss function of a module of `objectives`: logits at predicted positions, then its `loss`."""
+    """Loss function of a module of `objectives`, from the hidden states at predicted positions.
+
+    The objective gets the projection to the vocabulary, not its result: see `token_loss`.
+    """
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
-        everywhere = batch.num_predicted == batch.labels.numel()
-        select = {} if everywhere else {"select": batch.predicted}
-        return objective.loss(model(**batch.inputs, **select), batch)
+        hidden = model.hidden_states(**batch.inputs)
+        if batch.num_predicted < batch.labels.numel():
+            hidden = hidden[batch.predicted]
+        return objective.loss(model.project(hidden), batch)
 
     return loss
 

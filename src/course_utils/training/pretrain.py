@@ -1,0 +1,216 @@
+"""Pre-training of the three paradigms from one table: documents → rows → objective → loop."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from course_utils.data.batches import derive_seed, generator_at, pack, rows_at
+from course_utils.data.cache import cache_root
+from course_utils.data.sources import load_corpus, split
+from course_utils.data.tokenizers import load_tokenizer
+from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
+from course_utils.objectives import OBJECTIVES, Batch
+from course_utils.training.checkpoint import save_tensors
+from course_utils.training.loop import TrainResult, objective_loss, train, validator
+from course_utils.training.optim import TrainConfig
+
+MINI = {"hidden_size": 128, "num_heads": 4, "dropout": 0.0}  # 1.3M weights hardly overfit 12 MB
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row of the table of pre-training runs.
+
+    `build` makes the model for a tokenizer; `objective` names a row of `objectives.OBJECTIVES` and
+    `options` are arguments of its `corrupt`; `row_tokens` tokens of text make a row, `batch_size`
+    rows a step; with `wrapped`, rows stand between [CLS] and [SEP]; `settings` go to `TrainConfig`.
+    """
+
+    build: Callable[[Any], nn.Module]
+    objective: str
+    row_tokens: int = 126
+    wrapped: bool = False
+    batch_size: int = 64
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def _bert(tokenizer: Any) -> Bert:
+    sizes = {"num_layers": 4, "intermediate_size": 512, "max_length": 128}
+    return Bert(BertConfig(vocab_size=len(tokenizer), **sizes, **MINI))
+
+
+def _gpt(tokenizer: Any) -> Gpt:
+    sizes = {"num_layers": 4, "intermediate_size": 512, "max_length": 128}
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    return Gpt(GptConfig(vocab_size=len(tokenizer), **sizes, **MINI, **ids))
+
+
+def _t5(tokenizer: Any) -> T5:
+    # two and two blocks; cross-attention costs weights, so the feed-forward has fewer
+    sizes = {"num_layers": 2, "num_decoder_layers": 2, "head_size": 32, "intermediate_size": 416}
+    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+    ids = {"pad_token_id": pad, "decoder_start_token_id": pad, "eos_token_id": eos}
+    return T5(T5Config(vocab_size=len(tokenizer), **sizes, **MINI, **ids))
+
+
+_STEADY = {"steps": 12_000, "schedule": "cosine", "final_fraction": 0.1, "warmup_steps": 500}
+_STEADY |= {"log_every": 20, "validate_every": 500, "checkpoint_every": 200}
+RECIPES: dict[str, Recipe] = {
+    "bert-mini": Recipe(
+        _bert,
+        "masked_lm",
+        wrapped=True,
+        options={"rate": 0.2},
+        settings={**_STEADY, "learning_rate": 1e-3},
+    ),
+    # one token more than the others: the first of a row is read, never predicted
+    "gpt-mini": Recipe(
+        _gpt, "causal_lm", row_tokens=127, settings={**_STEADY, "learning_rate": 2e-3}
+    ),
+    "t5-mini": Recipe(_t5, "span_corruption", settings={**_STEADY, "learning_rate": 2e-3}),
+}
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A finished run: model, tokenizer, loop's result, and the facts for its model card."""
+
+    model: nn.Module
+    tokenizer: Any
+    result: TrainResult
+    facts: dict[str, Any]
+
+
+def pretrain(
+    name: str,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    out: str | Path | None = None,
+    documents: tuple[Sequence[str], Sequence[str]] | None = None,
+    tokenizer: Any = None,
+    batch_size: int | None = None,
+    options: dict[str, Any] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Pretraining:
+    """Pre-train a row of `RECIPES` on text; a minute for a chapter and hours for a checkpoint.
+
+    Args:
+        name: "bert-mini", "gpt-mini" or "t5-mini".
+        seed: of the initial weights, the order of rows, and what is hidden.
+        steps: optimizer steps; default the recipe's.
+        out: folder for the log, checkpoints to go on from, and in the end `model/` in Hugging Face
+            format with the tokenizer, and `run.json`.
+        documents: training and held-out texts; default the course's corpus.
+        tokenizer: default the course's.
+        batch_size: rows a step; default the recipe's.
+        options: arguments of the objective's `corrupt` that replace the recipe's.
+        progress: show a bar.
+        settings: any field of `TrainConfig` that replaces the recipe's.
+
+    Raises:
+        ValueError: an unknown name, or what `train` and the objective raise.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    tokenizer = tokenizer or load_tokenizer("course")
+    corpus = load_corpus() if documents is None else None
+    texts = split(corpus) if corpus else documents
+    rows = [text_rows(part, tokenizer, recipe) for part in texts]
+    corrupter = _corrupter(recipe, tokenizer, options or {})
+    size, loss = batch_size or recipe.batch_size, objective_loss(OBJECTIVES[recipe.objective])
+
+    def batch_at(step: int) -> Batch:
+        numbers = rows_at(step, len(rows[0]), size, seed)
+        return corrupter(rows[0][numbers], generator_at("hide", seed, step))
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("weights", seed))
+        model = recipe.build(tokenizer)
+    chosen = {**recipe.settings, "seed": seed, **settings} | ({"steps": steps} if steps else {})
+    chosen["warmup_steps"] = min(chosen.get("warmup_steps", 0), chosen["steps"] // 10)
+    config = TrainConfig(**chosen)
+    # masks of the held-out rows are the same in every run, whatever its seed
+    held_out = [
+        corrupter(part, generator_at("held out", number))
+        for number, part in enumerate(rows[1][:256].split(64))
+    ]
+    result = train(
+        model,
+        batch_at,
+        loss,
+        config,
+        validate=validator(held_out, loss),
+        out=out,
+        progress=progress,
+    )
+    facts = {
+        "name": name,
+        "objective": recipe.objective,
+        "options": {**recipe.options, **(options or {})},
+        "rows": [size, rows[0].shape[1]],
+        "config": asdict(config),
+        "data": str(corpus.origin) if corpus else "given",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "tokens": result.tokens,
+        "flops": result.flops,
+        "seconds": result.seconds,
+        "loss": result.history[-1]["loss"],
+        "validation_loss": result.history[-1]["validation_loss"],
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+    }
+    if out and os.environ.get("RANK", "0") == "0":
+        write_model(model, tokenizer, Path(out) / "model")
+        (Path(out) / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return Pretraining(model, tokenizer, result, facts)
+
+
+def text_rows(documents: Sequence[str], tokenizer: Any, recipe: Recipe) -> Tensor:
+    """Documents end to end as rows (rows, length), each document closed by [SEP] or `<eos>`."""
+    end = tokenizer.sep_token_id if recipe.wrapped else tokenizer.eos_token_id
+    rows = pack(token_ids(documents, tokenizer), recipe.row_tokens, end_id=end).ids
+    if not recipe.wrapped:
+        return rows
+    first, last = rows.new_tensor([[tokenizer.cls_token_id], [tokenizer.sep_token_id]])
+    return torch.cat([first.expand(len(rows), 1), rows, last.expand(len(rows), 1)], 1)
+
+
+def token_ids(documents: Sequence[str], tokenizer: Any) -> list[list[int]]:
+    """Ids of each document, no special tokens; kept in the cache: the corpus takes 20 s."""
+    content = "\0".join([tokenizer.backend_tokenizer.to_str(), *documents])
+    path = cache_root() / "tokens" / f"{hashlib.sha256(content.encode()).hexdigest()}.safetensors"
+    if not path.is_file():
+        ids = tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"]
+        flat = torch.tensor([i for row in ids for i in row], dtype=torch.int32)
+        half = path.with_suffix(f".{os.getpid()}")
+        save_tensors(half, {"ids": flat, "lengths": torch.tensor([len(row) for row in ids])})
+        half.replace(path)
+    saved = load_file(path)
+    return [row.tolist() for row in saved["ids"].split(saved["lengths"].tolist()) if len(row)]
+
+
+def write_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
+    """Save in Hugging Face format: `AutoModel….from_pretrained(folder)` opens it."""
+    from course_utils.models.huggingface import to_hf  # imports all of transformers
+
+    to_hf(model).cpu().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _corrupter(recipe: Recipe, tokenizer: Any, options: dict) -> Callable[..., Batch]:
+    objective = OBJECTIVES[recipe.objective]
+    fixed = {**objective.settings(tokenizer), **recipe.options, **options}
+    return lambda ids, generator: objective.corrupt(ids, **fixed, generator=generator)
