@@ -1,13 +1,14 @@
 // Repairs of the theme and of what notebooks put into a page, all of them for readers who listen
 // to a page or use only a keyboard.
 
-// A name that is spoken must contain the text that is seen.
+// A name that is spoken must contain the text that is seen, also after icons become drawings.
 function nameButtons() {
   for (const button of document.querySelectorAll(".search-button-field")) {
     button.removeAttribute("aria-label");
   }
-  for (const icon of document.querySelectorAll(".theme-switch-button [title]")) {
+  for (const icon of document.querySelectorAll(".theme-switch-button > *")) {
     icon.removeAttribute("title");
+    icon.querySelector("title")?.remove();
   }
 }
 
@@ -25,6 +26,9 @@ function labelInputs() {
     const question = field.closest(".Quiz")?.querySelector(".QuizQuestion, [id^=quizQn]");
     field.setAttribute("aria-label", question?.textContent.trim() || "Your answer");
   }
+  for (const feedback of document.querySelectorAll(".Quiz .Feedback:not([role])")) {
+    feedback.setAttribute("role", "status"); // so that an answer's explanation is read out
+  }
   for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
     const label = handle.closest(".jupyter-widgets")?.querySelector(".widget-label");
     handle.setAttribute("aria-label", label?.textContent.trim() || "Value");
@@ -33,19 +37,22 @@ function labelInputs() {
 
 function mend() {
   nameButtons();
-  reachScrollable();
   labelInputs();
 }
 
 let waiting;
-function mendSoon() {
+function measureSoon() {
   clearTimeout(waiting);
-  waiting = setTimeout(mend, 50);
+  waiting = setTimeout(reachScrollable, 50);
 }
 
 document.addEventListener("DOMContentLoaded", () => {
   mend();
-  // Quizzes, widgets and formulas are drawn after the page is ready.
-  new MutationObserver(mendSoon).observe(document.body, { childList: true, subtree: true });
-  addEventListener("resize", mendSoon);
+  measureSoon();
+  // Icons, quizzes, widgets and formulas are drawn after the page is ready.
+  new MutationObserver(() => {
+    mend();
+    measureSoon();
+  }).observe(document.body, { childList: true, subtree: true });
+  addEventListener("resize", measureSoon);
 });
