@@ -116,6 +116,26 @@ def test_whole_words_stay_whole(seed, length, rate, count, size):
             assert 1 <= sum(row) <= max(limit, size)
 
 
+@settings(max_examples=100, deadline=None)
+@given(seed=CASES["seed"], length=st.integers(1, 30), rate=CASES["rate"], gap=st.integers(1, 5))
+def test_words_of_one_piece_are_the_ordinary_count(seed, length, rate, gap):
+    """Also when word numbers have gaps: a number without a word is no word."""
+    ids = torch.full((3, length), 9)
+    word_ids = gap * torch.arange(1, length + 1).repeat(3, 1)
+    assert torch.equal(
+        corrupt(ids, seed, rate=rate, word_ids=word_ids).predicted.sum(1),
+        corrupt(ids, seed, rate=rate).predicted.sum(1),
+    )
+
+
+def test_the_mask_token_is_special_even_if_nobody_says_so():
+    ids = torch.full((50, 40), 9)
+    ids[:, ::2] = MASK
+    batch = corrupt(ids, rate=1.0, special_ids=[], mask_share=0.0, random_share=1.0)
+    assert not batch.predicted[:, ::2].any()
+    assert not (batch.inputs["input_ids"][:, 1::2] == MASK).any()
+
+
 def test_independent_whole_words_hide_the_share_they_should():
     word_ids = (torch.arange(300) // 3).repeat(400, 1)
     batch = corrupt(
