@@ -523,7 +523,7 @@ def test_every_layer_of_a_t5_stack_uses_the_bias() -> None:
     x, seen = torch.randn(1, 6, 24), []
     for block in stack.blocks:
         block.attention.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
-    stack(x, torch.ones(1, 6))
+    stack(x, stack.bias(torch.ones(1, 6)))
     assert len(seen) == 2 and torch.equal(seen[0], seen[1]) and seen[0].std() > 0
 
 

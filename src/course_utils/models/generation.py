@@ -15,7 +15,7 @@ class Generated:
 
     ids: Tensor  # (B, T + new): the start and what follows; pad after a row's end
     new_ids: Tensor  # (B, new)
-    probabilities: Tensor  # (B, new): of each chosen token, under the model's own softmax
+    probabilities: Tensor  # (B, new): of each chosen token, under the model's own softmax; 1 at pad
     distributions: Tensor | None = None  # (B, new, V) with keep_distributions=True
 
 
@@ -33,7 +33,10 @@ def check_room(what: str, wanted: int, available: int) -> None:
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """Keep the k largest logits of each row (B, V), the rest −∞ (Fan et al. 2018, §5.1)."""
+    """Keep the k largest logits of each row (B, V) and those equal to the k-th, the rest −∞.
+
+    Fan et al. 2018, §5.1.
+    """
     smallest = logits.topk(min(k, logits.size(-1)), dim=-1).values[:, -1:]
     return logits.masked_fill(logits < smallest, float("-inf"))
 
@@ -109,16 +112,16 @@ def continue_text(
     try:
         for _ in range(max_new_tokens):
             logits = step(ids).float()  # (B, V)
-            token = choose_next(logits, **choice)  # (B,)
-            if eos_token_id is not None:
-                token = token.masked_fill(done, pad)
-                done = done | (token == eos_token_id)
+            token = choose_next(logits, **choice).masked_fill(done, pad or 0)  # (B,)
             distribution = logits.softmax(-1)
-            chosen.append(distribution.gather(-1, token[:, None]))
+            probability = distribution.gather(-1, token[:, None])
+            chosen.append(probability.masked_fill(done[:, None], 1.0))
             kept.append(distribution if keep_distributions else None)
             ids = torch.cat([ids, token[:, None]], dim=1)
-            if eos_token_id is not None and bool(done.all()):
-                break
+            if eos_token_id is not None:
+                done |= token == eos_token_id
+                if done.all():
+                    break
     finally:
         model.train(training)
     every = torch.stack(kept, 1) if keep_distributions else None

@@ -107,7 +107,13 @@ class Gpt(nn.Module):
         check_ids("input_ids", input_ids, self.config.vocab_size)
         past, new = (cache.length if cache else 0), input_ids.size(1)
         check_room("input_ids", past + new, self.config.max_length)
-        mask = check_mask(attention_mask, input_ids, past + new)
+        return self.read(input_ids, check_mask(attention_mask, input_ids, past + new), cache)
+
+    def read(
+        self, input_ids: Tensor, mask: Tensor | None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """Do the work of `hidden_states`, for inputs that have been checked."""
+        past, new = (cache.length if cache else 0), input_ids.size(1)
         x = self.dropout(self.token_embedding(input_ids) + self.positions(mask, past, new))
         seen = self.look_back(mask, past, new)
         for layer, block in enumerate(self.blocks):
@@ -168,20 +174,21 @@ class Gpt(nn.Module):
         Raises:
             ValueError: padding on the right, or more tokens than the model has positions.
         """
-        length = input_ids.size(-1)
+        check_ids("input_ids", input_ids, self.config.vocab_size)
+        length = input_ids.size(1)
         check_room("prompt and new tokens", length + max_new_tokens, self.config.max_length)
         mask = check_mask(attention_mask, input_ids)
-        if mask is not None and not bool(mask[:, -1].all()):
+        if mask is not None and not bool((mask.dim() == 2) & mask[:, -1].all()):
             raise ValueError("a prompt ends in padding: pad on the left (padding_side='left')")
         capacity = length + max_new_tokens
         cache = KeyValueCache(self.config.num_layers, capacity) if use_cache else None
 
         def step(ids: Tensor) -> Tensor:  # all ids so far (B, K) → logits of the next (B, V)
-            grown = None
+            grown = mask
             if mask is not None:
                 grown = F.pad(mask.long(), (0, ids.size(1) - length), value=1)
             new = ids if cache is None else ids[:, cache.length :]
-            return F.linear(*self.project(self.hidden_states(new, grown, cache)[:, -1]))
+            return F.linear(*self.project(self.read(new, grown, cache)[:, -1]))
 
         ends = {"eos_token_id": self.config.eos_token_id, "pad_token_id": self.config.pad_token_id}
         return continue_text(self, step, input_ids, max_new_tokens, **ends | choice)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from .bert import Bert
 from .gpt import Gpt
+from .layers import Dropout, init_normal
 
 
 def last_real(attention_mask: Tensor | None, ids: Tensor) -> Tensor:
@@ -31,6 +32,19 @@ def sentence_vector(
     return hidden[torch.arange(ids.size(0), device=ids.device), last_real(attention_mask, ids)]
 
 
+def small_linear(num_inputs: int, num_outputs: int) -> nn.Linear:
+    """Make a linear map that starts from N(0, 0.02²) and bias 0.
+
+    Raises:
+        ValueError: no output.
+    """
+    if num_outputs < 1:
+        raise ValueError(f"a head needs at least one output, got {num_outputs}")
+    linear = nn.Linear(num_inputs, num_outputs)
+    init_normal(linear)
+    return linear
+
+
 class Head(nn.Module):
     """A backbone, dropout, and a linear map whose start is small, like the backbone's own."""
 
@@ -38,13 +52,14 @@ class Head(nn.Module):
         self, backbone: Bert | Gpt, num_outputs: int, dropout: float | None = None
     ) -> None:
         super().__init__()
-        if num_outputs < 1:
-            raise ValueError(f"a head needs at least one output, got {num_outputs}")
+        if not isinstance(backbone, Bert | Gpt):
+            raise ValueError(
+                f"a head needs a Bert or a Gpt below it, got {type(backbone).__name__}; T5 answers "
+                "in words instead: train it to write the label"
+            )
         self.backbone = backbone
-        self.dropout = nn.Dropout(backbone.config.dropout if dropout is None else dropout)
-        self.output = nn.Linear(backbone.config.hidden_size, num_outputs)
-        nn.init.normal_(self.output.weight, std=0.02)
-        nn.init.zeros_(self.output.bias)
+        self.dropout = Dropout(backbone.config.dropout if dropout is None else dropout)
+        self.output = small_linear(backbone.config.hidden_size, num_outputs)
 
 
 class SequenceClassifier(Head):
@@ -97,7 +112,7 @@ class SpanExtractor(Head):
         return torch.stack([best // length, best % length], dim=1)
 
 
-class JointIntentSlots(nn.Module):
+class JointIntentSlots(Head):
     """One intent a text and one slot tag a token over a single encoder (Chen et al. 2019).
 
     arXiv 1902.10909, §3.2: the intent reads [CLS], the slots read every token.
@@ -110,14 +125,8 @@ class JointIntentSlots(nn.Module):
         num_slots: int,
         dropout: float | None = None,
     ) -> None:
-        super().__init__()
-        self.intent = SequenceClassifier(backbone, num_intents, dropout)
-        self.slots = TokenClassifier(backbone, num_slots, dropout)
-
-    @property
-    def backbone(self) -> Bert | Gpt:
-        """The one encoder that both heads read."""
-        return self.intent.backbone
+        super().__init__(backbone, num_intents, dropout)
+        self.slots = small_linear(backbone.config.hidden_size, num_slots)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
@@ -125,8 +134,7 @@ class JointIntentSlots(nn.Module):
         """Ids (B, T) → intent logits (B, intents), slot logits (B, T, slots); one encoder pass."""
         hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
         vector = sentence_vector(self.backbone, hidden, attention_mask, input_ids)
-        intent = self.intent.output(self.intent.dropout(vector))
-        return intent, self.slots.output(self.slots.dropout(hidden))
+        return self.output(self.dropout(vector)), self.slots(self.dropout(hidden))
 
 
 def joint_loss(

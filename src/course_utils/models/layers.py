@@ -239,12 +239,10 @@ class RelativePositionBias(nn.Module):
         far = (exact + (growth * (half - exact)).long()).clamp(max=half - 1)
         return side + torch.where(steps < exact, steps, far)
 
-    def forward(self, num_queries: int, num_keys: int) -> Tensor:
-        """Bias of the last `num_queries` positions over all keys: (1, H, Q, K)."""
-        device = self.bias.weight.device
-        queries = torch.arange(num_keys - num_queries, num_keys, device=device)
-        keys = torch.arange(num_keys, device=device)
-        buckets = self.buckets(keys[None, :] - queries[:, None])  # (Q, K)
+    def forward(self, length: int) -> Tensor:
+        """Bias of every position (query) over every other (key): (1, H, T, T)."""
+        positions = torch.arange(length, device=self.bias.weight.device)
+        buckets = self.buckets(positions[None, :] - positions[:, None])  # (T, T)
         return self.bias(buckets).permute(2, 0, 1).unsqueeze(0)
 
 
@@ -270,8 +268,9 @@ def real_positions(mask: Tensor) -> Tensor:
 
     Left padding does not shift positions, and each packed document starts at 0 again.
     """
-    seen = mask.bool() if mask.dim() == 3 else mask.bool()[:, None, :].expand(-1, mask.size(1), -1)
-    return (seen.tril().sum(-1) - 1).clamp(min=0)
+    real = mask.long()
+    count = real.cumsum(-1) if mask.dim() == 2 else real.tril().sum(-1)
+    return (count - 1).clamp(min=0)
 
 
 def add_mask(scores: Tensor, mask: Tensor) -> Tensor:

@@ -122,21 +122,22 @@ class T5Stack(nn.Module):
         self.final_norm = nn.RMSNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
 
-    def bias(self, mask: Tensor, num_queries: int) -> Tensor:
-        """Position bias with −∞ where `mask` (B, K) or causality forbids: (B, H, Q, K)."""
-        bias = self.position_bias(num_queries, mask.size(-1))
-        return add_mask(bias, visible_keys(mask, num_queries, causal=self.decoder))
+    def bias(self, mask: Tensor) -> Tensor:
+        """Position bias with −∞ where `mask` (B, T) or causality forbids: (B, H, T, T)."""
+        length = mask.size(-1)
+        seen = visible_keys(mask, length, causal=self.decoder)
+        return add_mask(self.position_bias(length), seen)
 
     def forward(
         self,
         x: Tensor,
-        mask: Tensor,
+        bias: Tensor,
         memory: list[tuple[Tensor, Tensor]] | None = None,
         memory_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """Embedded tokens (B, T, d) → (B, T, d)."""
-        x, bias = self.dropout(x), self.bias(mask, x.size(1))
+        """Embedded tokens (B, T, d), with `self.bias` for all layers → (B, T, d)."""
+        x = self.dropout(x)
         for layer, block in enumerate(self.blocks):
             keys_values = memory[layer] if memory else None
             x = block(x, bias, keys_values, memory_mask, cache, layer)
@@ -194,8 +195,8 @@ class T5(nn.Module):
         """
         check_ids("input_ids", input_ids, self.config.vocab_size)
         mask = check_mask(attention_mask, input_ids)
-        mask = torch.ones_like(input_ids) if mask is None else mask
-        return self.encoder(self.token_embedding(input_ids), mask)
+        mask = input_ids.new_ones(1, input_ids.size(1)) if mask is None else mask
+        return self.encoder(self.token_embedding(input_ids), self.encoder.bias(mask))
 
     def keys_values(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Project the encoder's output (B, S, d) for each decoder block's cross-attention."""
@@ -225,13 +226,31 @@ class T5(nn.Module):
                 f"input_ids has {rows} rows, decoder_input_ids {decoder_input_ids.size(0)}: "
                 "they must be pairs"
             )
-        past, new = (cache.length if cache else 0), decoder_input_ids.size(1)
-        own = decoder_input_ids.new_ones(1, past + new)
+        return self.write(decoder_input_ids, memory, attention_mask, cache)
+
+    def write(
+        self,
+        decoder_input_ids: Tensor,
+        memory: list[tuple[Tensor, Tensor]],
+        attention_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """Do the work of `decode`, for inputs that have been checked."""
         over = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
-        x = self.decoder(self.token_embedding(decoder_input_ids), own, memory, over, cache)
+        bias = self.own_bias(decoder_input_ids, cache)
+        x = self.decoder(self.token_embedding(decoder_input_ids), bias, memory, over, cache)
         if cache is not None:
-            cache.length += new
+            cache.length += decoder_input_ids.size(1)
         return x
+
+    def own_bias(self, ids: Tensor, cache: KeyValueCache | None) -> Tensor:
+        """Causal position bias of the new tokens (1, H, Q, K); with a cache computed only once."""
+        if cache is None:
+            return self.decoder.bias(ids.new_ones(1, ids.size(1)))
+        if cache.position_bias is None:
+            cache.position_bias = self.decoder.bias(ids.new_ones(1, cache.capacity))
+        end = cache.length + ids.size(1)
+        return cache.position_bias[:, :, cache.length : end, :end]
 
     def hidden_states(
         self,
@@ -294,7 +313,7 @@ class T5(nn.Module):
 
         def step(ids: Tensor) -> Tensor:  # all ids so far (B, K) → logits of the next (B, V)
             new = ids if cache is None else ids[:, cache.length :]
-            return F.linear(*self.project(self.decode(new, memory, attention_mask, cache)[:, -1]))
+            return F.linear(*self.project(self.write(new, memory, attention_mask, cache)[:, -1]))
 
         start = input_ids.new_full((input_ids.size(0), 1), config.decoder_start_token_id)
         ends = {"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id}
