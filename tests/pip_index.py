@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from course_utils.data.cache import Wheel
 
 FILE = "tinytext-1.0-py3-none-any.whl"
-TEXT = random.Random(0).randbytes(200_000)
+TEXT = random.Random(0).randbytes(600_000)  # pip shows progress from 512 kB on
 
 
 def build_wheel() -> bytes:

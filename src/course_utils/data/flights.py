@@ -125,7 +125,8 @@ def make_flights(seed: int = 0, train: int = 1400, test: int = 420) -> DatasetDi
     """
     from datasets import ClassLabel, Dataset, DatasetDict, Features, Sequence, Value
 
-    rng, seen = random.Random(seed), set()  # Mersenne twister: the same on every platform
+    seen: set[tuple[str, ...]] = set()
+    rng = random.Random(seed)  # Mersenne twister: the same on every platform
     plan = {"train": ["none"] * train, "validation": ["none"] * (test // 2)}
     plan["test"] = [NOVELTY[1 + i % 3] for i in range(test)]
     features = Features(

