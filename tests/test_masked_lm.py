@@ -128,6 +128,12 @@ def test_words_of_one_piece_are_the_ordinary_count(seed, length, rate, gap):
     )
 
 
+def test_a_row_hides_one_word_even_if_it_is_longer_than_the_count():
+    word_ids = 5 * (torch.arange(9) // 3).repeat(200, 1)  # numbers with gaps: 0, 5, 10
+    chosen = corrupt(torch.full((200, 9), 9), rate=0.05, word_ids=word_ids).predicted
+    assert (chosen.sum(1) == 3).all()
+
+
 def test_the_mask_token_is_special_even_if_nobody_says_so():
     ids = torch.full((50, 40), 9)
     ids[:, ::2] = MASK

@@ -224,6 +224,11 @@ def test_empty_and_one_token_rows_predict_only_their_end(function):
         span_corruption.loss(torch.zeros(*batch.labels.shape, VOCAB), batch)
 
 
+def test_suffix_mask_ends_with_the_row():
+    hidden = span_corruption.suffix_mask(torch.tensor([4, 1, 0]), 6, 0.5)
+    assert hidden.int().tolist() == [[0, 0, 1, 1, 0, 0], [0] * 6, [0] * 6]
+
+
 def test_the_example_of_the_paper():
     """Raffel et al. 2020, figure 2: "for inviting" and "last" are hidden."""
     ids = torch.arange(10, 20)[None]
@@ -278,6 +283,13 @@ def test_mixture_rebuilds_the_text_and_marks_the_mode(seed, length, modes):
             assert rebuilt.pop(0) in tokens.values()
         assert rebuilt == ids[row][real[row]].tolist()
         check_form(batch, row)
+
+
+def test_ul2_is_the_table_of_the_paper():
+    spans = {(d.mode, d.rate, d.mean_span) for d in UL2 if not d.suffix}
+    regular, extreme = {("R", 0.15, 3), ("R", 0.15, 8)}, {("X", 0.5, 3), ("X", 0.5, 8)}
+    assert spans == regular | extreme | {("X", 0.15, 64), ("X", 0.5, 64)}
+    assert [(d.mode, d.rate) for d in UL2 if d.suffix] == [("S", 0.25)]
 
 
 @pytest.mark.parametrize("denoiser", UL2)

@@ -71,7 +71,7 @@ def make_pairs(
         second = _other_sentence(filled, d, generator) if random else filled[d][s + 1]
         a, b = _truncate(filled[d][s], second, max_length - 3)
         rows.append(([cls_token_id, *a, sep_token_id], [*b, sep_token_id]))
-    return _pad(rows, is_random.long().cpu(), pad_token_id)
+    return _pad(rows, torch.where(is_random.cpu(), IS_RANDOM, IS_NEXT), pad_token_id)
 
 
 def mask(pairs: Batch, **masking: Any) -> Batch:

@@ -51,7 +51,11 @@ class _ProjectedLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         scale = upstream / ctx.count
-        return *(None if g is None else g * scale.to(g.dtype) for g in ctx.saved_tensors), None, None
+        return (
+            *(None if g is None else g * scale.to(g.dtype) for g in ctx.saved_tensors),
+            None,
+            None,
+        )
 
 
 def _add_gradients(
