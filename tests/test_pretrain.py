@@ -100,6 +100,13 @@ def test_seed_decides_and_nothing_else():
     assert first == end(0) != end(1)
 
 
+def test_what_is_hidden_depends_on_the_seed_too(monkeypatch):
+    monkeypatch.setattr(module, "rows_at", lambda *arguments: torch.arange(2))
+    monkeypatch.setattr(module, "derive_seed", lambda *parts: 1)  # the same weights
+    starts = [short("bert-mini", seed=seed).result.history[0]["loss"] for seed in (0, 1)]
+    assert starts[0] != starts[1]
+
+
 def test_held_out_masks_are_the_same_for_every_seed(monkeypatch):
     seen = []
     monkeypatch.setattr(module, "validator", lambda batches, loss: seen.append(batches))

@@ -31,14 +31,14 @@ def batch_at(step):
     return masked_lm.corrupt(ids, **special, generator=generator_at("mask", step))
 
 
-def run(out, *, batches=batch_at, **settings):
+def run(out, *, batches=batch_at, validate=None, **settings):
     """Everything that has a state: dropout, schedule, moments, records of 3 steps, best weights."""
     torch.manual_seed(0)
     model = Bert(BertConfig(V, 32, 2, 2, 64, max_length=16, dropout=0.2))
     loss = objective_loss(masked_lm)
     more = {"log_every": 3, "validate_every": 7, "patience": 50, "checkpoint_every": 1, **settings}
     config = TrainConfig(steps=STEPS, learning_rate=3e-3, warmup_steps=5, device="cpu", **more)
-    validate = validator([batch_at(1000), batch_at(1001)], loss)
+    validate = validate or validator([batch_at(1000), batch_at(1001)], loss)
     return model, train(model, batches, loss, config, validate=validate, out=out, progress=False)
 
 
@@ -67,6 +67,24 @@ def undisturbed(tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed")
     run(out)
     return out
+
+
+def test_the_best_weights_outlive_a_stop(tmp_path):
+    """The best validation is the first one, before the stop; the run after it must know."""
+    ends = []
+    for stop in (None, 10):
+        out, values = tmp_path / str(stop), iter([1.0] + [5.0] * 9)
+
+        def validate(model, values=values):
+            return {"validation_loss": next(values)}
+
+        if stop:
+            with pytest.raises(Stop):
+                run(out, batches=lambda k: _raise() if k == 10 else batch_at(k), validate=validate)
+        model, result = run(out, validate=validate)
+        assert (result.best_step, result.best_loss) == (7, 1.0)
+        ends.append(checkpoint.module_tensors(model))
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
 
 
 class Stop(BaseException):
@@ -168,14 +186,14 @@ def test_a_kill_while_writing_leaves_the_one_before(tmp_path, monkeypatch):
     """Stop at every file operation of `save` in turn: there is always a whole checkpoint."""
     tensors, folder = {"model": {"w": torch.arange(4.0)}}, tmp_path / "c"
     checkpoint.save(folder, 1, tensors, {"step": 1})
-    operations = ["save_tensors", "_sha256", "_sync", "_prune"]
+
+    def stop(*arguments):
+        raise Stop
+
+    operations = ["save_tensors", "_sha256", "_sync", "rename", "_prune"]
     for number, name in enumerate(operations, 2):
         with monkeypatch.context() as patch:
-
-            def stop(*arguments):
-                raise Stop
-
-            patch.setattr(checkpoint, name, stop)
+            patch.setattr(Path if name == "rename" else checkpoint, name, stop)
             with pytest.raises(Stop):
                 checkpoint.save(folder, number, tensors, {"step": number})
         found, state = checkpoint.load(folder)

@@ -14,7 +14,14 @@ from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 from course_utils.models.heads import JointIntentSlots, SequenceClassifier, TokenClassifier
 from course_utils.objectives import causal_lm, masked_lm
 from course_utils.objectives.batch import IGNORE_INDEX, Batch
-from course_utils.training.finetune import Examples, TaskBatch, finetune, make_batch, task_loss
+from course_utils.training.finetune import (
+    Examples,
+    TaskBatch,
+    finetune,
+    make_batch,
+    measure,
+    task_loss,
+)
 from course_utils.training.loop import NonFiniteLoss, objective_loss, split, train, validator
 from course_utils.training.optim import TrainConfig, freeze, learning_rate_at, parameter_groups
 from course_utils.training.speed import matmul_peak, num_tokens, training_flops
@@ -474,6 +481,20 @@ def test_measured_accuracy_and_loss_are_those_of_the_model_one_by_one():
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
     assert result.history[-1]["validation_accuracy"] == pytest.approx(float(right))
     assert result.history[-1]["validation_loss"] == pytest.approx(float(loss), abs=1e-5)
+
+
+def test_tag_accuracy_counts_tags_only():
+    model = TokenClassifier(bert(), 2).eval()
+    ids, _, tags = task(64, 2)
+    right = [
+        int(model(torch.tensor([row]))[0, k].argmax()) == tag
+        for row, own in zip(ids, tags, strict=True)
+        for k, tag in enumerate(own)
+        if tag != IGNORE_INDEX
+    ]
+    batches = [make_batch(model, Examples(ids, tags), range(64), 0)]
+    accuracy = measure(model, batches, "some")["some_accuracy"]
+    assert accuracy == pytest.approx(sum(right) / len(right)) and 0.1 < accuracy < 0.9
 
 
 def test_equation_9_4_is_the_mean_of_minus_log_p():
