@@ -62,8 +62,9 @@ def token_loss(logits: Tensor | Projection, batch: Batch) -> Tensor:
 
     `logits` is (batch, length, vocab), or (num_predicted, vocab) as a model gives it with
     `select=batch.predicted`; or what makes them, `model.project(hidden)`: the same loss in half
-    the time, since all logits are never held at once. Raises ValueError when nothing is predicted (the mean of no tokens
-    is NaN), when the shapes do not belong together, or when a label is outside the vocabulary.
+    the time, since all logits are never held at once. Raises ValueError when nothing is predicted
+    (the mean of no tokens is NaN), when the shapes do not belong together, or when a label is
+    outside the vocabulary.
     """
     lazy = isinstance(logits, tuple)
     shape = (*logits[0].shape[:-1], len(logits[1])) if lazy else tuple(logits.shape)
