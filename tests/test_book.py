@@ -162,9 +162,8 @@ def small(tmp_path):
 
 
 @pytest.fixture
-def built(small, monkeypatch):
-    """Build `small` with the code of this project."""
-    monkeypatch.setattr(book, "CODE", ())
+def built(small):
+    """Build `small`."""
     return lambda: book.build(small)
 
 

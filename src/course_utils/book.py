@@ -18,9 +18,8 @@ from course_utils import assets
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
-SOURCES = ("_config.yml", "_toc.yml", "requirements.txt", "book", "chapters", "exercises")
-CODE = ("book.py", "assets.py")
-IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
+SOURCES = ("_config.yml", "_toc.yml", "requirements.txt", "book", "chapters", "exercises", "src")
+IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store", "course_utils.egg-info"}
 
 
 def config(root: Path = ROOT) -> dict:
@@ -52,9 +51,7 @@ def pages(root: Path = ROOT) -> list[str]:
 def fingerprint(root: Path = ROOT) -> str:
     """Hash of all that the pages are made of: an equal one means nothing has to be built."""
     digest = hashlib.sha256()
-    paths = [root / name for name in SOURCES]
-    paths += [Path(__file__).parent / name for name in CODE]
-    for top in paths:
+    for top in (root / name for name in SOURCES):  # pages show the package's own source
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if path.is_file() and not IGNORED & set(path.parts):
                 digest.update(f"{path.relative_to(root)}\0".encode())

@@ -14,7 +14,7 @@ function nameButtons() {
 
 // Wide code, tables and formulas scroll by themselves, so the keyboard must be able to reach them.
 function reachScrollable() {
-  const wide = "pre, .cell_output .output, .pst-scrollable-table-container, mjx-container[display]";
+  const wide = "pre, .cell_output .output, .pst-scrollable-table-container, div.math";
   for (const box of document.querySelectorAll(wide)) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   }
