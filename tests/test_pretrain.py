@@ -73,7 +73,7 @@ def test_a_run_starts_near_ln_v_learns_and_is_opened_by_transformers(name, tmp_p
     opener = getattr(transformers, classes[list(RECIPES).index(name)])
     theirs = opener.from_pretrained(tmp_path / "model").eval()
     assert len(transformers.AutoTokenizer.from_pretrained(tmp_path / "model")) == 4096
-    batch = module._corrupter(RECIPES[name], tokenizer, {})(
+    batch = module._corrupter(RECIPES[name], tokenizer)(
         text_rows(TEXTS[1], tokenizer, RECIPES[name])[:2], torch.Generator().manual_seed(0)
     )
     with torch.no_grad():
@@ -86,7 +86,7 @@ def test_facts_are_written_for_the_model_card(tmp_path):
     run = short("gpt-mini", tmp_path, seed=3)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts == json.loads(json.dumps(run.facts))
-    assert facts["config"]["seed"] == 3 and facts["rows"] == [2, 127]
+    assert facts["settings"]["seed"] == 3 and facts["step"] == 4 and facts["rows"] == [2, 127]
     assert facts["tokens"] == 4 * 2 * 126 == run.result.tokens
     assert facts["validation_loss"] == run.result.history[-1]["validation_loss"]
 
@@ -143,7 +143,7 @@ def test_stopped_and_started_again_ends_the_same(tmp_path, monkeypatch):
 
 def test_options_and_settings_replace_the_recipes():
     run = short("bert-mini", options={"rate": 0.5}, learning_rate=7e-4)
-    assert run.facts["options"] == {"rate": 0.5} and run.facts["config"]["learning_rate"] == 7e-4
+    assert run.facts["options"] == {"rate": 0.5} and run.facts["settings"]["learning_rate"] == 7e-4
 
 
 def test_text_is_tokenised_once(tokenizer):

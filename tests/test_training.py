@@ -179,7 +179,7 @@ def test_freezing_by_name():
     names = still_trained(SequenceClassifier(gpt(), 3), "all_but_head")
     assert names == ["output.weight", "output.bias"]
     names = still_trained(JointIntentSlots(bert(), 3, 4), "all_but_head")
-    assert {name.split(".")[0] for name in names} == {"intent", "slots"} and len(names) == 4
+    assert len(names) == 4 and not any("backbone" in name for name in names)
     assert all(name.startswith("head.") for name in still_trained(bert(), "all_but_head"))
 
 

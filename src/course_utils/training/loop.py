@@ -8,8 +8,8 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -164,7 +164,9 @@ class _Run:
         """Resume if there is something to resume, run to the end, leave the model ready to use."""
         self._resume()
         self.model.train()
-        with self.bar, _own_randomness(self.device):
+        # leave the caller's random state as it was: training reseeds at every step
+        devices = [self.device] if self.device.type == "cuda" else []
+        with self.bar, torch.random.fork_rng(devices):
             while not self.result.finished:
                 self._step(self.result.step)
         if self.best:
@@ -272,7 +274,8 @@ class _Run:
         if self.out and self.main:
             with (self.out / "log.jsonl").open("a") as file:
                 file.write(json.dumps(record) + "\n")
-        self.bar.set_postfix_str(_in_words(record), refresh=False)
+        speed = f"{record['tokens_per_second']:,.0f} tokens/s, MFU {record['mfu']:.0%}"
+        self.bar.set_postfix_str(f"loss {record['loss']:.3f}, {speed}", refresh=False)
 
     def _peak(self) -> float:
         bf16 = self.config.mixed_precision == "bf16"
@@ -340,11 +343,6 @@ def _every(done: int, interval: int) -> bool:
     return interval > 0 and done % interval == 0
 
 
-def _in_words(record: dict[str, float]) -> str:
-    words = f"loss {record['loss']:.3f}, {record['tokens_per_second']:,.0f} tokens/s"
-    return f"{words}, MFU {record['mfu']:.0%}"
-
-
 def _accelerator(config: TrainConfig) -> Accelerator:
     # accelerate keeps its settings for the whole process; a notebook trains with several
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
@@ -355,19 +353,11 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     )
 
 
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Leave the caller's random state as it was: training reseeds at every step."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
-
-
 def _require_same(saved: dict, config: TrainConfig, out: Path) -> None:
     now = json.loads(json.dumps(asdict(config)))
     free = {"checkpoint_every", "device"}  # they do not change what is computed
-    differ = [
-        f"{k} {saved.get(k)!r} → {now[k]!r}" for k in now.keys() - free if saved.get(k) != now[k]
-    ]
+    names = [name for name in now if now[name] != saved.get(name) and name not in free]
+    differ = [f"{name} {saved.get(name)!r} → {now[name]!r}" for name in names]
     if differ:
         raise ValueError(
             f"{out} holds a run with another configuration ({', '.join(sorted(differ))}); go on "

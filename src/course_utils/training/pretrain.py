@@ -5,7 +5,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,60 +122,66 @@ def pretrain(
     Raises:
         ValueError: an unknown name, or what `train` and the objective raise.
     """
-    if name not in RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
+    recipe = _recipe(name, batch_size, options or {}, steps, {**settings, "seed": seed})
     tokenizer = tokenizer or load_tokenizer("course")
     corpus = load_corpus() if documents is None else None
     texts = split(corpus) if corpus else documents
-    rows = [text_rows(part, tokenizer, recipe) for part in texts]
-    corrupter = _corrupter(recipe, tokenizer, options or {})
-    size, loss = batch_size or recipe.batch_size, objective_loss(OBJECTIVES[recipe.objective])
+    rows, held_out_rows = (text_rows(part, tokenizer, recipe) for part in texts)
+    corrupt = _corrupter(recipe, tokenizer)
 
     def batch_at(step: int) -> Batch:
-        numbers = rows_at(step, len(rows[0]), size, seed)
-        return corrupter(rows[0][numbers], generator_at("hide", seed, step))
+        numbers = rows_at(step, len(rows), recipe.batch_size, seed)
+        return corrupt(rows[numbers], generator_at("hide", seed, step))
 
+    # masks of the held-out rows are the same in every run, whatever its seed
+    parts = enumerate(held_out_rows[:256].split(64))
+    held_out = [corrupt(part, generator_at("held out", number)) for number, part in parts]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("weights", seed))
         model = recipe.build(tokenizer)
-    chosen = {**recipe.settings, "seed": seed, **settings} | ({"steps": steps} if steps else {})
-    chosen["warmup_steps"] = min(chosen.get("warmup_steps", 0), chosen["steps"] // 10)
-    config = TrainConfig(**chosen)
-    # masks of the held-out rows are the same in every run, whatever its seed
-    held_out = [
-        corrupter(part, generator_at("held out", number))
-        for number, part in enumerate(rows[1][:256].split(64))
-    ]
-    result = train(
-        model,
-        batch_at,
-        loss,
-        config,
-        validate=validator(held_out, loss),
-        out=out,
-        progress=progress,
-    )
-    facts = {
-        "name": name,
-        "objective": recipe.objective,
-        "options": {**recipe.options, **(options or {})},
-        "rows": [size, rows[0].shape[1]],
-        "config": asdict(config),
-        "data": str(corpus.origin) if corpus else "given",
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens": result.tokens,
-        "flops": result.flops,
-        "seconds": result.seconds,
-        "loss": result.history[-1]["loss"],
-        "validation_loss": result.history[-1]["validation_loss"],
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-    }
+    loss = objective_loss(OBJECTIVES[recipe.objective])
+    more = {"validate": validator(held_out, loss), "out": out, "progress": progress}
+    result = train(model, batch_at, loss, TrainConfig(**recipe.settings), **more)
+    facts = _facts(name, recipe, str(corpus.origin) if corpus else "given", model, result)
     if out and os.environ.get("RANK", "0") == "0":
         write_model(model, tokenizer, Path(out) / "model")
         (Path(out) / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
     return Pretraining(model, tokenizer, result, facts)
+
+
+def _recipe(
+    name: str, batch_size: int | None, options: dict, steps: int | None, more: dict
+) -> Recipe:
+    """The named row of the table with what the caller replaces."""
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
+    row = RECIPES[name]
+    steps = steps or row.settings["steps"]
+    warmup = min(row.settings["warmup_steps"], steps // 10)
+    return replace(
+        row,
+        batch_size=batch_size or row.batch_size,
+        options=row.options | options,
+        settings=row.settings | {"steps": steps, "warmup_steps": warmup} | more,
+    )
+
+
+def _facts(
+    name: str, recipe: Recipe, data: str, model: nn.Module, result: TrainResult
+) -> dict[str, Any]:
+    """What a model card must say about a run, all of it JSON."""
+    last = result.history[-1]
+    return {
+        "name": name,
+        **{key: getattr(recipe, key) for key in ("objective", "options", "settings")},
+        "rows": [recipe.batch_size, recipe.row_tokens],
+        "data": data,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **{key: getattr(result, key) for key in ("step", "tokens", "flops", "seconds")},
+        **{key: last[key] for key in ("loss", "validation_loss")},
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+    }
 
 
 def text_rows(documents: Sequence[str], tokenizer: Any, recipe: Recipe) -> Tensor:
@@ -210,7 +216,7 @@ def write_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _corrupter(recipe: Recipe, tokenizer: Any, options: dict) -> Callable[..., Batch]:
+def _corrupter(recipe: Recipe, tokenizer: Any) -> Callable[..., Batch]:
     objective = OBJECTIVES[recipe.objective]
-    fixed = {**objective.settings(tokenizer), **recipe.options, **options}
+    fixed = {**objective.settings(tokenizer), **recipe.options}
     return lambda ids, generator: objective.corrupt(ids, **fixed, generator=generator)
