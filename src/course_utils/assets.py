@@ -129,7 +129,7 @@ def npm_pack(package: Package, folder: Path) -> None:
     )
     if done.returncode or not (folder / package.file_name).exists():
         raise RuntimeError(
-            f"npm could not fetch {spec}; the first build needs the npm registry.\n{done.stdout}"
+            f"npm could not fetch {spec}; the first build needs the npm registry.\n{done.stdout!s}"
         )
 
 
@@ -143,7 +143,8 @@ def unpack(package: Package, archive: Path, folder: Path) -> None:
                 if member.isfile() and name.startswith(prefix):
                     path = folder / (target + name[len(prefix) :])
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(mended(package, path.suffix, tar.extractfile(member).read()))
+                    content = tar.extractfile(member).read()  # type: ignore[union-attr]  # it is a file
+                    path.write_bytes(mended(package, path.suffix, content))
                     unused.pop(prefix, None)
     if unused:
         raise RuntimeError(f"{archive.name} has no member {', '.join(unused)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from IPython.display import HTML, Javascript, Markdown, display
 from IPython.utils.capture import capture_output
@@ -38,7 +38,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], digits: int =
     display(Markdown(text))
 
 
-def source(thing: object) -> None:
+def source(thing: Callable[..., object]) -> None:
     """Show the source of a function or class of the package as it is now, highlighted.
 
     Raises:
