@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 READY = $(PYTHON) src/course_utils/bootstrap.py
 COURSE = .venv/bin/course
 
-.PHONY: help book test quick serve lint execute doctor clean
+.PHONY: help book test quick serve lint execute bench doctor clean
 help:
 	@sed -n 's/^\([a-z]*\): *## */make \1	/p' $(MAKEFILE_LIST)
 book: ## build the web book to _build/html
@@ -22,6 +22,8 @@ lint: ## format, style and types
 	@$(READY) && $(COURSE) lint
 execute: ## run all notebooks again, in place
 	@$(READY) && $(COURSE) execute
+bench: ## time the models against transformers (about 5 minutes on a quiet machine)
+	@$(READY) && $(COURSE) bench
 doctor: ## what is there, what is not, what that costs
 	@$(READY) && $(COURSE) doctor
 clean: ## remove what was built (the environment and fetched data stay)

@@ -557,6 +557,16 @@ def test_reading_in_pieces_with_a_cache_equals_reading_at_once(
     assert cache.length == 10
 
 
+def test_packed_documents_can_be_read_in_pieces() -> None:
+    model, ids = shaken(tiny_gpt()), ids_of(1, 10)
+    documents = torch.tensor([0] * 4 + [1] * 6)
+    same = (documents[:, None] == documents[None, :])[None]
+    whole, cache = model.hidden_states(ids, same), KeyValueCache(2, 10)
+    first = model.hidden_states(ids[:, :7], same[:, :7, :7], cache)
+    rest = model.hidden_states(ids[:, 7:], same, cache)
+    torch.testing.assert_close(torch.cat([first, rest], 1), whole, atol=1e-5, rtol=0)
+
+
 def test_t5_decoder_in_pieces_equals_at_once() -> None:
     model, target = shaken(tiny_t5()), ids_of(2, 10)
     memory, cache = model.keys_values(model.encode(ids_of(2, 6))), KeyValueCache(2, 10)

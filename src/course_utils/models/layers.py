@@ -32,8 +32,8 @@ def merge_heads(x: Tensor) -> Tensor:
 class Dropout(nn.Dropout):
     """Zero a share p of the elements while training, and scale the rest by 1/(1−p)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape → the same shape."""
+    def __call__(self, x: Tensor) -> Tensor:
+        """Any shape → the same shape. Past `nn.Module`'s hooks: in a generation step they cost."""
         return drop(x, self.p) if self.training else x
 
 
