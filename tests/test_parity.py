@@ -10,6 +10,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from course_utils.data.sources import load_pretrained
 from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 from course_utils.models import huggingface as bridge
 from course_utils.models.huggingface import from_hf, to_hf
@@ -394,3 +395,21 @@ def test_weights_too_many_or_too_few_are_named() -> None:
 def test_to_hf_refuses_what_is_not_ours() -> None:
     with pytest.raises(ValueError, match="Linear is not one of Bert, Gpt, T5"):
         to_hf(nn.Linear(2, 2))
+
+
+def test_the_real_minilm_encoder() -> None:
+    """22.7 million trained weights: hidden states equal, padding included."""
+    real = load_pretrained("minilm")
+    texts = ["The states are united.", "A much longer sentence, so that the first one is padded."]
+    inputs = real.tokenizer(texts, padding=True, return_tensors="pt")
+    ours = from_hf(real.model.eval())
+    assert inputs["attention_mask"].sum() < inputs["attention_mask"].numel()
+    with torch.no_grad():
+        theirs = real.model(**inputs).last_hidden_state
+        mine = ours.hidden_states(**inputs)
+    seen = inputs["attention_mask"].bool()
+    torch.testing.assert_close(mine[seen], theirs[seen], atol=LOGITS, rtol=0)
+    assert theirs[seen].std() > 0.1
+    back = to_hf(ours).state_dict()
+    kept = {k: v for k, v in real.model.state_dict().items() if not k.startswith("pooler.")}
+    same_state(kept, {name: back[f"bert.{name}"] for name in kept})
