@@ -110,19 +110,21 @@ def continue_text(
     training = model.training
     model.eval()
     try:
-        for _ in range(max_new_tokens):
-            logits = step(ids).float()  # (B, V)
-            token = choose_next(logits, **choice).masked_fill(done, pad or 0)  # (B,)
-            distribution = logits.softmax(-1)
-            probability = distribution.gather(-1, token[:, None])
-            chosen.append(probability.masked_fill(done[:, None], 1.0))
-            kept.append(distribution if keep_distributions else None)
-            ids = torch.cat([ids, token[:, None]], dim=1)
-            if eos_token_id is not None:
-                done |= token == eos_token_id
-                if done.all():
-                    break
+        with torch.inference_mode():  # less to do for each small operation than under no_grad
+            for _ in range(max_new_tokens):
+                logits = step(ids).float()  # (B, V)
+                token = choose_next(logits, **choice).masked_fill(done, pad or 0)  # (B,)
+                distribution = logits.softmax(-1)
+                probability = distribution.gather(-1, token[:, None])
+                chosen.append(probability.masked_fill(done[:, None], 1.0))
+                kept.append(distribution if keep_distributions else None)
+                ids = torch.cat([ids, token[:, None]], dim=1)
+                if eos_token_id is not None:
+                    done |= token == eos_token_id
+                    if done.all():
+                        break
     finally:
         model.train(training)
     every = torch.stack(kept, 1) if keep_distributions else None
+    ids = ids.clone()  # an ordinary tensor again, that a model can be trained on
     return Generated(ids, ids[:, start:], torch.cat(chosen, 1), every)
