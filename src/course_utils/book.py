@@ -70,7 +70,7 @@ def build(root: Path = ROOT) -> Path:
         return site / "index.html"
     started = time.time()
     assets.install(assets.SITE, root / "_build/assets")
-    for old in (site, root / "_build/.doctrees"):  # a half-fresh site keeps stale side bars
+    for old in (site, root / "_build/.doctrees"):  # else: stale side bars, warnings said once
         shutil.rmtree(old, ignore_errors=True)
     stamp.unlink(missing_ok=True)
     jupyter_book(root)
@@ -87,7 +87,6 @@ def jupyter_book(root: Path) -> None:
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command = [*program, "build", str(root), "-W", "--keep-going"]
     if subprocess.run(command, cwd=root).returncode:
-        shutil.rmtree(root / "_build/.doctrees", ignore_errors=True)  # warn again next time
         raise RuntimeError("The book did not build; the warnings and errors are above.")
 
 

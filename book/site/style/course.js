@@ -7,6 +7,7 @@ function nameButtons() {
     button.removeAttribute("aria-label");
   }
   for (const icon of document.querySelectorAll(".theme-switch-button > *")) {
+    icon.setAttribute("aria-hidden", "true");
     icon.removeAttribute("title");
     icon.querySelector("title")?.remove();
   }
@@ -14,7 +15,7 @@ function nameButtons() {
 
 // Wide code, tables and formulas scroll by themselves, so the keyboard must be able to reach them.
 function reachScrollable() {
-  const wide = "pre, .cell_output .output, .pst-scrollable-table-container, div.math";
+  const wide = "pre, .cell_output .output, .pst-scrollable-table-container, div.math, mjx-container";
   for (const box of document.querySelectorAll(wide)) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   }
