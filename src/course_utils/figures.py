@@ -145,9 +145,10 @@ def curves(
             axes.plot(xs, ys, label=name)
         for name, level in (levels or {}).items():
             axes.axhline(level, color=theme.quiet, linewidth=0.9, linestyle="-", zorder=0)
-            place = axes.get_yaxis_transform()
-            axes.text(0.99, level, name, color=theme.quiet, ha="right", va="bottom",
-                      fontsize=9, transform=place)  # fmt: skip
+            place = axes.get_yaxis_transform()  # beside the axes, where no line can hide it
+            axes.text(
+                1.01, level, name, color=theme.quiet, va="center", fontsize=9, transform=place
+            )
         if len(series) > 1:
             figure.legend(loc="outside upper left", ncols=2)
 
@@ -272,7 +273,7 @@ def bert_encoder(
         xs = [0.75 + 8.5 * (i + 0.5) / len(tokens) for i in range(len(tokens))]
         _inputs(axes, theme, config, tokens, xs, masked)
         _flow(axes, theme, xs, masked)
-        _stack(axes, theme, config)
+        _stack(axes, theme, config, xs[masked])
         _head(axes, theme, config, guesses, xs[masked])
 
     return picture(draw, alt, height=WIDTH * 1.34)
@@ -313,8 +314,8 @@ def _flow(axes: Axes, theme: Theme, xs: Sequence[float], masked: int) -> None:
             axes.plot([source, target], [2.72, 3.72], linestyle="-", **look)
 
 
-def _stack(axes: Axes, theme: Theme, config: BertConfig) -> None:
-    """One bar a layer, one cell a head."""
+def _stack(axes: Axes, theme: Theme, config: BertConfig, masked_x: float) -> None:
+    """One bar a layer, one cell a head; their numbers where the head's arrow does not pass."""
     low, high, left, right = 3.78, 9.0, 0.75, 9.25
     pitch = (high - low) / config.num_layers
     cell = (right - left - 0.2) / config.num_heads
@@ -330,9 +331,8 @@ def _stack(axes: Axes, theme: Theme, config: BertConfig) -> None:
             patch.set_gid(f"head-{layer}-{head}")
             axes.add_patch(patch)
     text = f"{config.num_layers} layers × {config.num_heads} heads"
-    axes.text(left, high + 0.3, text, fontsize=9, va="center")
-    text = "each looks left and right"
-    axes.text(right, high + 0.3, text, fontsize=9, va="center", ha="right")
+    side = {"x": left} if masked_x > 5 else {"x": right, "ha": "right"}
+    axes.text(y=high + 0.3, s=text, fontsize=9, va="center", **side)
 
 
 def _head(
