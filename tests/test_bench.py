@@ -21,7 +21,10 @@ TASKS += [("generate", "gpt"), ("generate", "t5")]
 def record() -> dict:
     """Measure the tiny size, memory of one model only (each costs two processes)."""
     rows = [bench.compare(task, Case(model, "tiny"), 3) for task, model in TASKS]
-    rows += [bench.compare("train", Case("gpt", "tiny", 0.1), 2), bench.memory(Case("gpt", "tiny"))]
+    rows.append(bench.compare("train", Case("gpt", "tiny", 0.1), 2))
+    ballast = torch.ones(2**28)  # 1 GiB in this process must not show in the measured ones
+    rows.append(bench.memory(Case("gpt", "tiny")))
+    assert rows[-1]["theirs"]["peak"] < ballast.nbytes
     return {"conditions": bench.conditions() | {"repeats": 3}, "rows": rows}
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -220,21 +219,19 @@ def peak_memory(name: str, case: Case) -> dict[str, int]:
 
     loaded(Case(case.model, "tiny", case.dropout))()  # the first step of all imports half of torch
     step = loaded(case)
-    before = _resident()
+    before = _held("VmRSS")
     for _ in range(3):
         step()
-    return {"peak": _max_resident(), "training": max(1, _max_resident() - before)}
+    return {"peak": _held("VmHWM"), "training": _held("VmHWM") - before}
 
 
-def _resident() -> int:
-    """Bytes held now; where the system does not say, the most held so far."""
-    pages = Path("/proc/self/statm")
-    if not pages.exists():
-        return _max_resident()
-    return int(pages.read_text().split()[1]) * resource.getpagesize()
+def _held(field: str) -> int:
+    """Bytes of memory: `VmRSS` now, `VmHWM` at most so far (both at most, where Linux is not)."""
+    status = Path("/proc/self/status")
+    if status.exists():  # not getrusage: a child inherits the maximum of its parent there
+        return 1024 * int(re.findall(rf"{field}:\s*(\d+) kB", status.read_text())[0])
+    import resource
 
-
-def _max_resident() -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
