@@ -28,10 +28,15 @@ PAGES = [*(f"{page}.html" for page in book.pages()), "search.html", "genindex.ht
 AXE = """axe.run(document, {resultTypes: ['violations']}).then(found => found.violations
   .filter(v => ['serious', 'critical'].includes(v.impact))
   .map(v => `${v.id}: ${v.nodes.map(n => n.target.join(' ')).slice(0, 3).join(' | ')}`))"""
-TOO_WIDE = """() => document.documentElement.scrollWidth > document.documentElement.clientWidth
-  ? [...document.querySelectorAll('.bd-main *')].filter(e => e.getBoundingClientRect().right >
-      document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 120)).slice(0, 3)
-      .concat('wider than the phone') : []"""
+TOO_WIDE = """() => {
+  const page = document.documentElement, edge = page.clientWidth;
+  if (page.scrollWidth <= edge) return [];
+  const scrolls = (e) => e && (/auto|scroll/.test(getComputedStyle(e).overflowX)
+    || scrolls(e.parentElement));
+  const out = [...document.querySelectorAll('.bd-main *')].filter(
+    (e) => e.getBoundingClientRect().right > edge + 1 && !scrolls(e.parentElement));
+  return ['wider than the phone', ...out.map((e) => e.outerHTML.slice(0, 120)).slice(0, 3)];
+}"""
 SETTLED = """() => document.readyState === 'complete' &&
   (!document.querySelector('script[src*=mathjax]') || window.MathJax?.startup?.promise)"""
 
