@@ -17,6 +17,7 @@ from course_utils.models.layers import (
     KeyValueCache,
     RelativePositionBias,
     SelfAttention,
+    drop,
 )
 
 VOCAB, LENGTH = 61, 12
@@ -625,6 +626,28 @@ def test_dropout_acts_in_training_only(name: str) -> None:
     assert torch.equal(model(**inputs), model(**inputs))
     model.train()
     assert not torch.equal(model(**inputs), model(**inputs))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_zeroes_its_share_and_scales_the_rest(p: float, dtype: torch.dtype) -> None:
+    x = torch.ones(999, 1001, dtype=dtype, requires_grad=True)
+    kept = drop(x, p)
+    assert kept.dtype == dtype
+    share, error = (kept == 0).double().mean().item(), math.sqrt(p * (1 - p) / x.numel())
+    assert abs(share - p) < 6 * error + 2**-17  # 6 standard errors: by chance once in 5e8
+    scale = torch.tensor(1 / (1 - p), dtype=dtype)
+    assert set(kept.unique().tolist()) == {0.0, scale.item()}
+    neighbours = (kept[:, :-1] == 0) & (kept[:, 1:] == 0)  # draws share words, not bits
+    assert abs(neighbours.double().mean().item() - p**2) < 6 * error
+    kept.sum().backward()
+    assert torch.equal(x.grad, kept.detach())
+
+
+@pytest.mark.parametrize("numel", range(10))
+def test_dropout_of_any_size(numel: int) -> None:
+    assert drop(torch.ones(numel), 0.5).shape == (numel,)
+    assert torch.equal(drop(torch.ones(numel), 0.0), torch.ones(numel))
 
 
 # --- errors at the door -------------------------------------------------------------------------
