@@ -96,6 +96,7 @@ def row(monkeypatch, tmp_path):
     for name, value in index.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("COURSE_OFFLINE", raising=False)  # the index is on loopback
     table = tiny_table()
     monkeypatch.setitem(sources.WHEELS, "tinytext", TINY)
     monkeypatch.setattr(sources, "TABLE", table)
