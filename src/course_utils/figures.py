@@ -291,7 +291,14 @@ def _inputs(
     wide = 8.5 / len(tokens)
     for i, (token, x) in enumerate(zip(tokens, xs, strict=True)):
         look = {"edgecolor": theme.series[1], "linewidth": 1.8} if i == masked else {}
-        box(axes, theme, (x - wide * 0.46, 0.75, wide * 0.92, 0.6), token, fontsize=8.5, **look)
+        box(
+            axes,
+            theme,
+            (x - wide * 0.46, 0.75, wide * 0.92, 0.6),
+            token,
+            fontsize=min(8.5, 70 / len(tokens)),
+            **look,
+        )
         arrow(axes, theme, (x, 1.35), (x, 1.75))
         for level, colour in enumerate(theme.series[2:5]):
             patch = Rectangle((x - wide * 0.3, 1.8 + level * 0.3), wide * 0.6, 0.24, color=colour)
