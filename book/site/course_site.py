@@ -1,14 +1,22 @@
 """Sphinx extension of this book: repairs of the pages that a style sheet cannot make."""
 
+REPAIRS = {
+    # ARIA roles with which docutils' lists of references are not valid
+    '<div role="list" class="citation-list">': "<div>",
+    ' role="doc-biblioentry"': "",
+    # folded code says "Show code cell source"; a second name is one that nobody sees
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+}
 
-def mend_roles(app, pagename, templatename, context, doctree):
-    """Take away ARIA roles with which docutils' lists of references are not valid."""
-    if "body" in context:
-        body = context["body"].replace('<div role="list" class="citation-list">', "<div>")
-        context["body"] = body.replace(' role="doc-biblioentry"', "")
+
+def mend(app, pagename, templatename, context, doctree):
+    """Take away what makes a page harder to read with a screen reader."""
+    for fault, remedy in REPAIRS.items():
+        if "body" in context:
+            context["body"] = context["body"].replace(fault, remedy)
 
 
 def setup(app):
     """Register the extension."""
-    app.connect("html-page-context", mend_roles)
+    app.connect("html-page-context", mend)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
