@@ -9,7 +9,8 @@ import pytest
 
 from course_utils import notebooks
 
-MACHINE_PATHS = ("/tmp/", "/home/", "/root/", "/work/", "/Users/", "C:\\")
+ROOT = str(Path(__file__).resolve().parents[1])
+MACHINE_PATHS = (ROOT, "/tmp/", "/home/", "/root/", "/Users/", "C:\\")
 
 
 def runnable(path: Path) -> bool:
