@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from course_utils import figures, show
-from course_utils.models import BertConfig
+from course_utils.models import BertConfig, GptConfig
 
 TOKENS = ["[CLS]", "paris", "is", "the", "[MASK]", "of", "france", "[SEP]"]
 GUESSES = {"capital": 0.62, "heart": 0.1, "centre": 0.05}
@@ -63,6 +63,56 @@ def test_encoder_counts_are_those_of_the_config(config):
         assert f"{config.vocab_size:,} scores" in text
         for piece, probability in GUESSES.items():
             assert piece in text and f"{probability:.2f}" in text
+
+
+PROMPT = ["The", "people", "of", "the", "United"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [GptConfig(), GptConfig(vocab_size=4096, hidden_size=96, num_layers=3, num_heads=6)],
+)
+def test_decoder_counts_are_those_of_the_config(config):
+    picture = figures.gpt_decoder(config, PROMPT, GUESSES)
+    assert f"{config.num_layers} layers of {config.num_heads} attention heads" in picture.alt
+    for svg in (picture.light, picture.dark):
+        assert len(gids(svg, "layer-")) == config.num_layers
+        assert len(gids(svg, "head-")) == config.num_layers * config.num_heads
+        assert len(gids(svg, "embedding-")) == 2 * len(PROMPT)  # no segments
+        for words in (f"{config.num_layers} layers × {config.num_heads} heads",
+                      f"d = {config.hidden_size}", f"{config.vocab_size:,} scores"):  # fmt: skip
+            assert words in letters(svg)
+
+
+def test_no_line_or_cell_of_the_decoder_comes_from_the_right():
+    svg = figures.gpt_decoder(GptConfig(num_layers=2), PROMPT, GUESSES).light
+    below = {(i, j) for i in range(5) for j in range(5) if j <= i}
+    pairs = {tuple(map(int, name.split("-")[1:])) for name in gids(svg, "seen-")}
+    lines = {tuple(map(int, name.split("-")[:0:-1])) for name in gids(svg, "flow-")}
+    assert pairs == lines == below
+    assert len(gids(svg, "blocked-")) == 25 - len(below)
+    both = gids(encoder(BertConfig(num_layers=2)).light, "flow-")
+    assert len(both) == len(TOKENS) ** 2
+
+
+def test_each_step_shows_only_what_came_before():
+    picture = figures.causal_steps(["he", "ran", "home", "now"], [0.31, 0.2, 0.04])
+    for t in (1, 2, 3):
+        assert len(gids(picture.dark, f"seen-{t}-")) == t
+        assert len(gids(picture.dark, f"blocked-{t}-")) == 4 - t
+    assert "after he ran: home 0.20" in picture.alt and "ran 0.31" in letters(picture.light)
+    with pytest.raises(ValueError, match="3 successors, 4"):
+        figures.causal_steps(["he", "ran", "home", "now"], [0.1] * 4)
+    with pytest.raises(ValueError, match="room for 2 to 9"):
+        figures.gpt_decoder(GptConfig(), ["he"], GUESSES)
+
+
+def test_named_points_stand_on_a_logarithmic_axis():
+    picture = figures.curves(
+        {"law": ([1e6, 1e9], [3, 2])}, x="N", y="loss", alt=ALT, log_x=True,
+        points={"GPT": (1e8, 2.4)},
+    )  # fmt: skip
+    assert "GPT" in letters(picture.light) and "{6}" in letters(picture.light)
 
 
 def test_alternative_text_says_what_the_picture_shows():

@@ -18,7 +18,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from course_utils.models import BertConfig
+from course_utils.models import BertConfig, GptConfig
 
 WIDTH = 4.8  # inches of 96 px: at a phone's 340 px the letters shrink to three quarters
 SHOWN = 580  # px on a wide screen
@@ -135,14 +135,24 @@ def curves(
     y: str,
     alt: str,
     levels: Mapping[str, float] | None = None,
+    points: Mapping[str, tuple[float, float]] | None = None,
+    log_x: bool = False,
     height: float = 3.1,
 ) -> Picture:
-    """Lines over a common axis; `levels` are horizontal reference lines with their names."""
+    """Lines over a common axis.
+
+    `levels` are horizontal reference lines with their names, `points` single ones with theirs.
+    """
 
     def draw(figure: Figure, theme: Theme) -> None:
         axes = figure.add_subplot(xlabel=x, ylabel=y)
+        if log_x:
+            axes.set_xscale("log")
         for name, (xs, ys) in series.items():
             axes.plot(xs, ys, label=name)
+        for name, (at, value) in (points or {}).items():
+            axes.plot([at], [value], "o", color=theme.ink, markersize=5)
+            axes.annotate(name, (at, value), (4, 5), textcoords="offset points", fontsize=9)
         for name, level in (levels or {}).items():
             axes.axhline(level, color=theme.quiet, linewidth=0.9, linestyle="-", zorder=0)
             place = axes.get_yaxis_transform()  # beside the axes, where no line can hide it
@@ -270,59 +280,122 @@ def bert_encoder(
 
     def draw(figure: Figure, theme: Theme) -> None:
         axes = canvas(figure, 10, 13.4)
-        xs = [0.75 + 8.5 * (i + 0.5) / len(tokens) for i in range(len(tokens))]
-        _inputs(axes, theme, config, tokens, xs, masked)
-        _flow(axes, theme, xs, masked)
-        _stack(axes, theme, config, xs[masked])
-        _head(axes, theme, config, guesses, xs[masked])
+        xs = _columns(len(tokens))
+        _inputs(axes, theme, config, tokens, xs, masked, ("token", "position", "segment"))
+        _flow(axes, theme, xs, masked, 2.72)
+        _stack(axes, theme, config)
+        # the numbers stand where the head's arrow does not pass
+        side = {"x": 0.75} if xs[masked] > 5 else {"x": 9.25, "ha": "right"}
+        axes.text(y=9.3, s=_counts(config), fontsize=9, va="center", **side)
+        arrow(axes, theme, (xs[masked], 9.0), (xs[masked], 9.85), **_strong_line(theme))
+        _head(axes, theme, f"MLM head: {config.vocab_size:,} scores, then softmax")
+        _guesses(axes, theme, guesses, 3.4, 4.5)
 
     return picture(draw, alt, height=WIDTH * 1.34)
+
+
+def gpt_decoder(config: GptConfig, tokens: Sequence[str], guesses: Mapping[str, float]) -> Picture:
+    """Figure F3: tokens, summed embeddings, the decoder stack, its triangle, and the LM head.
+
+    Everything countable is drawn from `config`: a bar for each layer, a cell for each head.
+
+    Args:
+        config: of the model to draw.
+        tokens: what goes in, from left to right.
+        guesses: pieces and their probabilities after the last token, as the model gives them.
+    """
+    if not 2 <= len(tokens) <= 9:
+        raise ValueError(f"{len(tokens)} tokens: there is room for 2 to 9")
+    best = ", ".join(f"{piece} {probability:.2f}" for piece, probability in guesses.items())
+    alt = f"""GPT as a stack, read from below. {len(tokens)} tokens, {" ".join(tokens)}, are turned
+        into sums of token and position vectors of size {config.hidden_size}. They pass
+        {config.num_layers} layers of {config.num_heads} attention heads each; in every layer a
+        position looks at itself and to its left, never to its right: the matrix of who sees whom
+        is a lower triangle. Every position predicts the token after it; the last one spreads
+        probability over {config.vocab_size:,} pieces: {best}."""
+    last = len(tokens) - 1
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = canvas(figure, 10, 13.4)
+        xs = _columns(len(tokens))
+        _inputs(axes, theme, config, tokens, xs, last, ("token", "position"))
+        _flow(axes, theme, xs, last, 2.42, causal=True)
+        _stack(axes, theme, config)
+        axes.text(6.6, 0.3, _counts(config), fontsize=9, va="center", ha="center")
+        for x in xs[:-1]:
+            arrow(axes, theme, (x, 9.0), (x, 9.85), color=theme.quiet)
+        arrow(axes, theme, (xs[last], 9.0), (xs[last], 9.85), **_strong_line(theme))
+        _head(axes, theme, f"LM head: at each position {config.vocab_size:,} scores, then softmax")
+        _guesses(axes, theme, guesses, 2.3, 3.1)
+        _triangle(axes, theme, len(tokens))
+
+    return picture(draw, alt, height=WIDTH * 1.34)
+
+
+def _columns(count: int) -> list[float]:
+    """Where the tokens stand."""
+    return [0.75 + 8.5 * (i + 0.5) / count for i in range(count)]
+
+
+def _strong_line(theme: Theme) -> dict:
+    return {"color": theme.series[1], "linewidth": 1.8}
+
+
+def _strong_box(theme: Theme) -> dict:
+    return {"edgecolor": theme.series[1], "linewidth": 1.8}
 
 
 def _inputs(
     axes: Axes,
     theme: Theme,
-    config: BertConfig,
+    config: BertConfig | GptConfig,
     tokens: Sequence[str],
     xs: Sequence[float],
-    masked: int,
+    strong: int,
+    vectors: Sequence[str],
 ) -> None:
-    """Tokens at the bottom, and the three vectors that are added for each."""
+    """Tokens at the bottom, and the vectors that are added for each."""
     wide = 8.5 / len(tokens)
+    colours = theme.series[2 : 2 + len(vectors)]
     for i, (token, x) in enumerate(zip(tokens, xs, strict=True)):
-        look = {"edgecolor": theme.series[1], "linewidth": 1.8} if i == masked else {}
-        box(
-            axes,
-            theme,
-            (x - wide * 0.46, 0.75, wide * 0.92, 0.6),
-            token,
-            fontsize=min(8.5, 70 / len(tokens)),
-            **look,
-        )
+        look = _strong_box(theme) if i == strong else {}
+        place = (x - wide * 0.46, 0.75, wide * 0.92, 0.6)
+        box(axes, theme, place, token, fontsize=min(8.5, 70 / len(tokens)), **look)
         arrow(axes, theme, (x, 1.35), (x, 1.75))
-        for level, colour in enumerate(theme.series[2:5]):
+        for level, colour in enumerate(colours):
             patch = Rectangle((x - wide * 0.3, 1.8 + level * 0.3), wide * 0.6, 0.24, color=colour)
             patch.set_gid(f"embedding-{level}-{i}")
             axes.add_patch(patch)
-    names = ("token", "+ position", "+ segment vector")
-    for x, name, colour in zip((0.75, 2.3, 4.35), names, theme.series[2:5], strict=True):
+    names = [vectors[0], *(f"+ {name}" for name in vectors[1:])]
+    names[-1] += " vector"
+    for x, name, colour in zip((0.75, 2.3, 4.35), names, colours, strict=False):
         axes.text(x, 0.3, f"■ {name}", color=colour, fontsize=9, va="center")
     text = f"d = {config.hidden_size}"
     axes.text(9.25, 0.3, text, fontsize=9, va="center", ha="right", gid="width")
 
 
-def _flow(axes: Axes, theme: Theme, xs: Sequence[float], masked: int) -> None:
-    """Lines from every position to every position, those into the masked one in colour."""
-    for source in xs:
+def _flow(
+    axes: Axes,
+    theme: Theme,
+    xs: Sequence[float],
+    strong: int,
+    low: float,
+    causal: bool = False,
+) -> None:
+    """Lines from every position to each that may see it, those into `strong` in colour."""
+    for j, source in enumerate(xs):
         for i, target in enumerate(xs):
+            if causal and j > i:
+                continue
             look = {"color": theme.quiet, "linewidth": 0.5, "alpha": 0.35}
-            if i == masked:
+            if i == strong:
                 look = {"color": theme.series[1], "linewidth": 1.2, "zorder": 3}
-            axes.plot([source, target], [2.72, 3.72], linestyle="-", **look)
+            line = axes.plot([source, target], [low, 3.72], linestyle="-", **look)
+            line[0].set_gid(f"flow-{j}-{i}")
 
 
-def _stack(axes: Axes, theme: Theme, config: BertConfig, masked_x: float) -> None:
-    """One bar a layer, one cell a head; their numbers where the head's arrow does not pass."""
+def _stack(axes: Axes, theme: Theme, config: BertConfig | GptConfig) -> None:
+    """One bar a layer, one cell a head."""
     low, high, left, right = 3.78, 9.0, 0.75, 9.25
     pitch = (high - low) / config.num_layers
     cell = (right - left - 0.2) / config.num_heads
@@ -337,21 +410,96 @@ def _stack(axes: Axes, theme: Theme, config: BertConfig, masked_x: float) -> Non
                               pitch * 0.46, facecolor=theme.series[0], alpha=0.75)  # fmt: skip
             patch.set_gid(f"head-{layer}-{head}")
             axes.add_patch(patch)
-    text = f"{config.num_layers} layers × {config.num_heads} heads"
-    side = {"x": left} if masked_x > 5 else {"x": right, "ha": "right"}
-    axes.text(y=high + 0.3, s=text, fontsize=9, va="center", **side)
 
 
-def _head(
-    axes: Axes, theme: Theme, config: BertConfig, guesses: Mapping[str, float], x: float
+def _counts(config: BertConfig | GptConfig) -> str:
+    return f"{config.num_layers} layers × {config.num_heads} heads"
+
+
+def _head(axes: Axes, theme: Theme, text: str) -> None:
+    """The prediction head: a box across the picture."""
+    box(axes, theme, (0.75, 9.9, 8.5, 0.62), text, **_strong_box(theme))
+
+
+def _guesses(
+    axes: Axes, theme: Theme, guesses: Mapping[str, float], left: float, wide: float
 ) -> None:
-    """The MLM head over one position, and the first guesses with their probabilities."""
-    strong = {"edgecolor": theme.series[1], "linewidth": 1.8}
-    arrow(axes, theme, (x, 9.0), (x, 9.85), color=theme.series[1], linewidth=1.8)
-    text = f"MLM head: {config.vocab_size:,} scores, then softmax"
-    box(axes, theme, (0.75, 9.9, 8.5, 0.62), text, **strong)
+    """The first guesses with their probabilities; a certain one has a bar as long as `wide`."""
     for row, (piece, probability) in enumerate(guesses.items()):
         y = 12.95 - row * 2.1 / max(1, len(guesses) - 1)
-        axes.text(3.3, y, piece, ha="right", va="center", fontsize=9.5)
-        axes.add_patch(Rectangle((3.5, y - 0.16), 4.5 * probability, 0.32, color=theme.series[1]))
-        axes.text(3.6 + 4.5 * probability, y, f"{probability:.2f}", va="center", fontsize=9)
+        axes.text(left - 0.1, y, piece, ha="right", va="center", fontsize=9.5)
+        look = {"color": theme.series[1]}
+        axes.add_patch(Rectangle((left + 0.1, y - 0.16), wide * probability, 0.32, **look))
+        place = left + 0.2 + wide * probability
+        axes.text(place, y, f"{probability:.2f}", va="center", fontsize=9)
+
+
+def _triangle(axes: Axes, theme: Theme, count: int) -> None:
+    """Who (row) sees whom (column): a filled cell for each pair that the mask allows."""
+    left, top, size = 7.15, 12.75, 2.1
+    cell = size / count
+    axes.text(left + size / 2, 13.05, "who sees whom", fontsize=8.5, ha="center", va="center")
+    for i in range(count):
+        for j in range(count):
+            seen = j <= i
+            colour = theme.series[1] if i == count - 1 else theme.series[0]
+            look = {"facecolor": colour, "alpha": 0.85} if seen else {"facecolor": theme.fill}
+            patch = Rectangle((left + j * cell, top - (i + 1) * cell), cell * 0.88, cell * 0.88,
+                              edgecolor="none", **look)  # fmt: skip
+            patch.set_gid(f"{'seen' if seen else 'blocked'}-{i}-{j}")
+            axes.add_patch(patch)
+
+
+def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Picture:
+    """Show a row for each step: what is visible, which token is current, what is blocked.
+
+    Args:
+        tokens: the text, from left to right.
+        probabilities: of tokens 2, 3, … as the model gives them, each from the tokens before it.
+    """
+    if len(probabilities) != len(tokens) - 1:
+        raise ValueError(
+            f"{len(tokens)} tokens have {len(tokens) - 1} successors, "
+            f"{len(probabilities)} probabilities were given"
+        )
+    said = "; ".join(
+        f"after {' '.join(tokens[:t])}: {tokens[t]} {p:.2f}"
+        for t, p in enumerate(probabilities, start=1)
+    )
+    alt = f"""A row for each step through {" ".join(tokens)}. The tokens so far are visible, the
+        last of them is current, those to the right are blocked. Probability of the token that
+        follows: {said}."""
+    wide, rows = 6.6 / len(tokens), len(probabilities)
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = canvas(figure, 10, rows + 1.2)
+        axes.text(6.8, rows + 0.75, "P(next)", fontsize=9, va="center")
+        for x, name, look in zip((0.1, 2.1, 4.2), ("visible", "current", "blocked"),
+                                 _states(theme), strict=True):  # fmt: skip
+            box(axes, theme, (x, rows + 0.6, 0.4, 0.32), **look)
+            axes.text(x + 0.52, rows + 0.75, name, fontsize=9, va="center")
+        for t, probability in enumerate(probabilities, start=1):
+            _step(axes, theme, tokens, t, rows - t + 0.15, wide)
+            bar = Rectangle((6.8, rows - t + 0.3), 1.1 * probability, 0.4, color=theme.series[1])
+            axes.add_patch(bar)
+            text = f"{tokens[t]} {probability:.2f}"
+            axes.text(6.9 + 1.1 * probability, rows - t + 0.5, text, va="center", fontsize=9)
+
+    return picture(draw, alt, height=0.42 * (rows + 1.2))
+
+
+def _states(theme: Theme) -> tuple[dict, dict, dict]:
+    """Looks of a visible, a current and a blocked token."""
+    blocked = {"facecolor": "none", "edgecolor": theme.quiet, "linestyle": (0, (2, 2))}
+    return {}, _strong_box(theme), blocked
+
+
+def _step(axes: Axes, theme: Theme, tokens: Sequence[str], t: int, y: float, wide: float) -> None:
+    """One row: tokens before position t are seen, the last of them is current."""
+    visible, current, blocked = _states(theme)
+    for i, token in enumerate(tokens):
+        look = blocked if i >= t else current if i == t - 1 else visible
+        size = {"fontsize": min(9, 58 / len(tokens))}
+        shape = box(axes, theme, (0.1 + i * wide, y, wide * 0.92, 0.7),
+                    token if i < t else "", **look | size)  # fmt: skip
+        shape.set_gid(f"{'blocked' if i >= t else 'seen'}-{t}-{i}")
