@@ -231,6 +231,17 @@ def test_quiz_refuses_what_leaves_a_reader_alone(answers):
         show.quiz([{"question": "Which?", "answers": answers}])
 
 
+def test_a_slider_is_there_for_a_kernel_and_not_in_a_page(monkeypatch):
+    monkeypatch.delenv("COURSE_STILL", raising=False)
+    widget, *_ = shown(show.stepping, lambda step: step * 11, 4, 3)
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    monkeypatch.setenv("COURSE_STILL", "1")
+    (still,) = shown(show.stepping, lambda step: step * 11, 4, 3)
+    assert still == {"text/plain": "33"}
+    with pytest.raises(ValueError, match="steps are 1 to 4"):
+        show.stepping(str, 4, 5)
+
+
 def test_source_is_the_package_own():
     from course_utils.objectives import masked_lm
 

@@ -38,6 +38,7 @@ def execute(path: Path) -> None:
     started = time.time()
     print(f"Running {path.name} …", flush=True)
     os.environ["COURSE_OFFLINE"] = "1"
+    os.environ["COURSE_STILL"] = "1"  # pages have no kernel that could answer a slider
     client = NotebookClient(
         notebook,
         timeout=900,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import random
 from collections.abc import Callable, Sequence
 
@@ -82,6 +83,26 @@ def quiz(questions: Sequence[dict]) -> None:
     display(HTML(page["text/html"] + "</div>"))
     code = script["application/javascript"]
     display(Javascript(code.replace("https://cdn.jsdelivr.net/npm/mathjax@3/es5/tex-svg.js", "")))
+
+
+def stepping(draw: Callable[[int], object], last: int, start: int) -> None:
+    """Show `draw(start)`; where a reader has a kernel, with a slider from 1 to `last`.
+
+    A page without a kernel must not show a control that does nothing. `course execute`, which
+    makes the page, sets COURSE_STILL.
+
+    Raises:
+        ValueError: `start` is no step.
+    """
+    if not 1 <= start <= last:
+        raise ValueError(f"start is {start}; the steps are 1 to {last}")
+    if os.environ.get("COURSE_STILL"):
+        display(draw(start))
+        return
+    from ipywidgets import IntSlider, interact
+
+    slider = IntSlider(start, 1, last, description="step", continuous_update=False)
+    interact(lambda step: display(draw(step)), step=slider)
 
 
 def _check_question(item: dict) -> None:
