@@ -229,7 +229,7 @@ def pretrain(
     ] = None,
 ) -> None:
     """Pre-train one of the course's own models; stopped at any moment, the same command goes on."""
-    from course_utils.training import minilm
+    from course_utils.experiments import minilm
     from course_utils.training import pretrain as pretraining
 
     folder = out or Path("runs") / f"{name}-seed{seed}"
@@ -241,6 +241,29 @@ def pretrain(
     except (RuntimeError, OSError, ValueError, FloatingPointError) as error:
         raise stop(error) from error
     typer.echo(f"written to {folder}")
+
+
+@app.command()
+def run(
+    name: Annotated[str | None, typer.Argument(help='Or "all"; without a name: the list.')] = None,
+    seed: Annotated[int, typer.Option(help="Of the first repetition.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of trials and records; default runs/NAME.")
+    ] = None,
+    tiny: Annotated[bool, typer.Option("--tiny", help="The same code in seconds.")] = False,
+) -> None:
+    """Measure again what the book shows; stopped at any moment, the same command goes on."""
+    from course_utils.experiments import table
+
+    try:
+        chosen = list(table.EXPERIMENTS) if name in (None, "all") else [str(name)]
+        typer.echo(table.estimate(chosen, tiny))
+        for each in chosen if name else []:
+            place = out / each if out and name == "all" else out
+            written = table.run(each, seed=seed, out=place, tiny=tiny, say=typer.echo)
+            typer.echo(f"written to {written}")
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
 
 
 if __name__ == "__main__":

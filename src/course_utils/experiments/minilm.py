@@ -20,6 +20,7 @@ from torch import Tensor
 
 from course_utils.data.batches import generator_at, pack, rows_at
 from course_utils.data.sources import load_corpus, load_dataset, load_pretrained, split
+from course_utils.experiments.record import conditions, data
 from course_utils.models import Bert
 from course_utils.models.huggingface import from_hf, to_hf
 from course_utils.objectives import masked_lm
@@ -128,8 +129,8 @@ def run(out: Path, recipe: Recipe | None = None) -> dict:
     source = load_pretrained("minilm")
     tokenizer, (training, held_out) = source.tokenizer, texts()
     recipe = recipe or Recipe()
-    data = rows(training, tokenizer, recipe.length)
-    frequencies = torch.bincount(data.flatten(), minlength=len(tokenizer)).double()
+    cut = rows(training, tokenizer, recipe.length)
+    frequencies = torch.bincount(cut.flatten(), minlength=len(tokenizer)).double()
     frequencies[torch.tensor(tokenizer.all_special_ids)] = 0
     model = start(source.model.float(), frequencies)
     depth = model.config.num_layers - recipe.trained_blocks
@@ -145,18 +146,20 @@ def run(out: Path, recipe: Recipe | None = None) -> dict:
         seed=recipe.seed,
     )
     began = time.time()
-    batches = masked_rows(data, tokenizer, recipe)
+    batches = masked_rows(cut, tokenizer, recipe)
     loss_fn = objective_loss(masked_lm)
     result = train(model, batches, loss_fn, config, out=out / "run")
     record = {
         "recipe": recipe.__dict__,
         "tokens": result.tokens,
-        "training_rows": len(data),
+        "training_rows": len(cut),
         "seconds": round(time.time() - began),
         "held_out": {
             name: _held_out(model, unseen, tokenizer, recipe, frequencies)
             for name, unseen in held_out.items()
         },
+        **conditions(),
+        "data": data(["minilm", "sotu", *SENTENCES]),
     }
     save(model, depth, out)
     (out / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
