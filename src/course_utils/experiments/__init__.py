@@ -1,0 +1,1 @@
+"""Everything the book measures: one file an experiment, one table, one record each."""
