@@ -136,12 +136,14 @@ def curves(
     alt: str,
     levels: Mapping[str, float] | None = None,
     points: Mapping[str, tuple[float, float]] | None = None,
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     log_x: bool = False,
     height: float = 3.1,
 ) -> Picture:
     """Lines over a common axis.
 
-    `levels` are horizontal reference lines with their names, `points` single ones with theirs.
+    `levels` are horizontal reference lines with their names, `points` single ones with theirs,
+    `bands` the low and the high edge around the line of the same name: an interval, or all seeds.
     """
 
     def draw(figure: Figure, theme: Theme) -> None:
@@ -149,7 +151,10 @@ def curves(
         if log_x:
             axes.set_xscale("log")
         for name, (xs, ys) in series.items():
-            axes.plot(xs, ys, label=name)
+            (line,) = axes.plot(xs, ys, label=name)
+            if bands and name in bands:
+                look = {"color": line.get_color(), "alpha": 0.22, "linewidth": 0}
+                axes.fill_between(xs, *bands[name], **look)
         for name, (at, value) in (points or {}).items():
             axes.plot([at], [value], "o", color=theme.ink, markersize=5)
             axes.annotate(name, (at, value), (4, 5), textcoords="offset points", fontsize=9)
@@ -171,8 +176,12 @@ def bars(
     x: str,
     alt: str,
     digits: int = 2,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> Picture:
-    """Horizontal bars with their values; a mapping of mappings draws groups, one colour each."""
+    """Horizontal bars with their values; a mapping of mappings draws groups, one colour each.
+
+    `intervals` are low and high ends, drawn as whiskers on ungrouped bars.
+    """
     first = next(iter(rows.values()))
     groups = rows if isinstance(first, Mapping) else {"": rows}
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
@@ -184,7 +193,8 @@ def bars(
             places = [names.index(name) + (number + 0.5) * thick - 0.4 for name in group]
             drawn = axes.barh(places, list(group.values()), thick * 0.92, label=label,
                               color=theme.series[number], hatch=("", "///", "..")[number % 3],
-                              edgecolor=theme.fill, linewidth=0)  # fmt: skip
+                              edgecolor=theme.fill, linewidth=0, capsize=3,
+                              xerr=_whiskers(group, intervals), ecolor=theme.ink)  # fmt: skip
             axes.bar_label(drawn, fmt=f"%.{digits}f", padding=3, fontsize=9)
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
@@ -193,6 +203,16 @@ def bars(
             figure.legend(loc="outside upper left", ncols=2)
 
     return picture(draw, alt, height=0.9 + 0.32 * len(names) * max(1, 0.6 * len(groups)))
+
+
+def _whiskers(
+    group: Mapping[str, float], intervals: Mapping[str, tuple[float, float]] | None
+) -> list[list[float]] | None:
+    """How far the intervals reach below and above the values, as matplotlib wants it."""
+    if intervals is None:
+        return None
+    ends = [(value, *intervals[name]) for name, value in group.items()]
+    return [[value - low for value, low, _ in ends], [high - value for value, _, high in ends]]
 
 
 def grids(

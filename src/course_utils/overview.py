@@ -1,0 +1,154 @@
+"""Diagrams that look at the field from above: the pipeline (F1), and the years since 2018."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from course_utils.figures import WIDTH, Picture, Theme, arrow, box, canvas, picture
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def pipeline(
+    corpus: str, objective: str, model: str, tasks: Mapping[str, tuple[str, str]]
+) -> Picture:
+    """Figure F1: unlabelled text → pre-training → one model → labelled examples → many models.
+
+    Args:
+        corpus: what is read in pre-training, and how much.
+        objective: what is asked of it.
+        model: what comes out.
+        tasks: name → (labelled examples, what comes out), two to four of them.
+
+    Raises:
+        ValueError: another number of tasks; the boxes would not fit.
+    """
+    if not 2 <= len(tasks) <= 4:
+        raise ValueError(f"{len(tasks)} tasks; there is room for two to four")
+    said = "; ".join(f"{name}: {data} give {out}" for name, (data, out) in tasks.items())
+    alt = f"""A flow from top to bottom. Unlabelled text ({corpus}) is used once for pre-training
+        ({objective}). Out comes one model ({model}). From it lines lead to {len(tasks)} tasks, each
+        with a small set of labelled examples and its own fine-tuning. {said}."""
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = canvas(figure, 10, 10.4)
+        _once(axes, theme, corpus, objective, model)
+        _often(axes, theme, tasks)
+
+    return picture(draw, " ".join(alt.split()), height=WIDTH * 1.04)
+
+
+def _once(axes: Axes, theme: Theme, corpus: str, objective: str, model: str) -> None:
+    """The upper half: what is done once."""
+    blue = {"edgecolor": theme.series[0], "linewidth": 1.8}
+    axes.text(0.2, 9.95, "once", fontsize=10, weight="bold", color=theme.series[0], va="center")
+    box(axes, theme, (2.0, 9.0, 6.0, 1.2), f"unlabelled text\n{corpus}")
+    arrow(axes, theme, (5, 9.0), (5, 8.35))
+    box(axes, theme, (2.0, 7.25, 6.0, 1.1), f"pre-training\n{objective}", **blue)
+    arrow(axes, theme, (5, 7.25), (5, 6.6))
+    box(axes, theme, (2.0, 5.5, 6.0, 1.1), f"pre-trained model\n{model}", **blue | {"fontsize": 10})
+
+
+def _often(axes: Axes, theme: Theme, tasks: Mapping[str, tuple[str, str]]) -> None:
+    """The lower half: what is done again for each task."""
+    orange = {"edgecolor": theme.series[1], "linewidth": 1.8}
+    axes.text(0.2, 4.95, "for each task", fontsize=10, weight="bold", color=theme.series[1])
+    wide = 9.6 / len(tasks)
+    for i, (name, (data, out)) in enumerate(tasks.items()):
+        left, middle = 0.2 + i * wide, 0.2 + (i + 0.5) * wide
+        arrow(axes, theme, (5, 5.5), (middle, 4.45))
+        box(axes, theme, (left + 0.1, 3.0, wide - 0.2, 1.4), f"fine-tuning\n{data}", **orange)
+        arrow(axes, theme, (middle, 3.0), (middle, 2.35))
+        box(axes, theme, (left + 0.1, 0.75, wide - 0.2, 1.55), f"{name}\n→ {out}")
+    text = "a new head, few labels, small learning rate"
+    axes.text(5, 0.25, text, fontsize=9, color=theme.quiet, ha="center", va="center")
+
+
+def month(published: str) -> date:
+    """First day of the month of an arXiv number ("1810.04805") or of a date ("2018-06").
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if found := re.fullmatch(r"(\d\d)(\d\d)\.\d{4,5}", published):
+        return date(2000 + int(found[1]), int(found[2]), 1)
+    if found := re.fullmatch(r"(\d{4})-(\d\d)", published):
+        return date(int(found[1]), int(found[2]), 1)
+    raise ValueError(f"{published!r} is neither an arXiv number nor a month like 2018-06")
+
+
+def timeline(lanes: Mapping[str, Mapping[str, str]], *, title: str = "") -> Picture:
+    """Models by month, one column a lane; months come from arXiv numbers, so they can be checked.
+
+    Args:
+        lanes: lane → name → arXiv number, or a month where there is none (see `month`).
+        title: what the alternative text begins with.
+
+    Raises:
+        ValueError: no lane, or more than four.
+    """
+    if not 1 <= len(lanes) <= 4:
+        raise ValueError(f"{len(lanes)} lanes; there is room for one to four")
+    dated = {
+        lane: sorted((month(published), name) for name, published in names.items())
+        for lane, names in lanes.items()
+    }
+    said = " ".join(
+        f"{lane}: " + ", ".join(f"{name} {_in_words(when)}" for when, name in rows) + "."
+        for lane, rows in dated.items()
+    )
+    years = [when.year for rows in dated.values() for when, _ in rows]
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        span = max(years) + 1 - min(years)
+        axes = canvas(figure, 10, 1.3 * span + 1.3)
+        for year in range(min(years), max(years) + 2):
+            y = _height(date(year, 1, 1), max(years))
+            axes.plot([1.1, 9.9], [y, y], color=theme.quiet, linewidth=0.5, linestyle="-")
+            if year <= max(years):
+                axes.text(0.1, y - 0.65, str(year), fontsize=10, va="center")
+        for number, (lane, rows) in enumerate(dated.items()):
+            _lane(axes, theme, number, len(lanes), lane, rows, max(years))
+
+    height = WIDTH * (0.13 * (max(years) + 1 - min(years)) + 0.13)
+    return picture(draw, f"{title or 'A timeline.'} {said}", height=height)
+
+
+def _in_words(when: date) -> str:
+    return f"{MONTHS[when.month - 1]} {when.year}"
+
+
+def _height(when: date, last: int) -> float:
+    """Later is lower: the eye reads down."""
+    return 1.3 * (last + 1 - when.year - (when.month - 1) / 12) + 0.1
+
+
+def _lane(
+    axes: Axes,
+    theme: Theme,
+    number: int,
+    count: int,
+    lane: str,
+    rows: Sequence[tuple[date, str]],
+    last: int,
+) -> None:
+    """One column: a line, a dot at each month, names that do not overlap."""
+    wide = 8.8 / count
+    x, colour = 1.25 + number * wide, theme.series[number]
+    top = _height(date(rows[0][0].year, 1, 1), last)
+    highest = 1.3 * (last + 1) - 1.3 * min(r[0].year for r in rows) + 0.1
+    axes.plot([x, x], [0.1, max(top, highest)], color=colour, linewidth=1.6, linestyle="-")
+    axes.text(x - 0.1, axes.get_ylim()[1] - 0.45, lane, color=colour, fontsize=9.5, weight="bold")
+    free = float("inf")
+    for when, name in rows:
+        y = _height(when, last)
+        label = min(y, free - 0.36)  # a name gives way to the one above it
+        free = label
+        axes.plot([x], [y], "os^D"[number % 4], color=colour, markersize=5)
+        axes.plot([x, x + 0.22], [y, label], color=colour, linewidth=0.7, linestyle="-")
+        axes.text(x + 0.28, label, name, fontsize=8.5, va="center")
