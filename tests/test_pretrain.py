@@ -45,7 +45,7 @@ def test_the_three_models_are_of_one_size(tokenizer):
 
 
 def test_each_learns_from_the_same_text_a_step(tokenizer):
-    assert {r.batch_size for r in RECIPES.values()} == {64}
+    assert {r.batch_size for r in RECIPES.values()} == {16}
     tokens = [r.row_tokens - (r.objective == "causal_lm") for r in RECIPES.values()]
     assert set(tokens) == {126}
 
