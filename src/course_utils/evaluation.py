@@ -7,14 +7,15 @@ training, other domains, or labels that are wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 
 def bootstrap_interval(
-    values: Sequence[float], confidence: float = 0.95, samples: int = 2000, seed: int = 0
+    values: Iterable[float], confidence: float = 0.95, samples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
     """Low and high end of the percentile bootstrap interval of the mean of `values`.
 
@@ -30,7 +31,7 @@ def bootstrap_interval(
     Raises:
         ValueError: no values, a value that is not finite, or confidence outside (0, 1).
     """
-    data = np.asarray(values, dtype=float)
+    data = np.array(list(values), dtype=float)
     if data.ndim != 1 or not data.size or not np.isfinite(data).all():
         raise ValueError(f"need a list of finite numbers, at least one; got shape {data.shape}")
     if not 0 < confidence < 1:
@@ -55,7 +56,7 @@ class Accuracy:
         return f"{self.mean:.1%} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
-def accuracy(predicted: Sequence[int], labels: Sequence[int], **how: float) -> Accuracy:
+def accuracy(predicted: Sequence[int], labels: Sequence[int], **how: Any) -> Accuracy:
     """Share of `predicted` that equal `labels`, with its interval; `how` as bootstrap_interval.
 
     Raises:
@@ -73,7 +74,7 @@ def accuracies(
 
 
 def difference(
-    first: Sequence[int], second: Sequence[int], labels: Sequence[int], **how: float
+    first: Sequence[int], second: Sequence[int], labels: Sequence[int], **how: Any
 ) -> Accuracy:
     """Accuracy of `first` minus that of `second`, with the interval of the *paired* difference.
 

@@ -8,9 +8,11 @@ from datetime import date
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from course_utils.figures import WIDTH, Picture, Theme, arrow, box, canvas, picture
 
+LINE = 0.36  # height of a name
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -106,16 +108,16 @@ def timeline(lanes: Mapping[str, Mapping[str, str]], *, title: str = "") -> Pict
 
     def draw(figure: Figure, theme: Theme) -> None:
         span = max(years) + 1 - min(years)
-        axes = canvas(figure, 10, 1.3 * span + 1.3)
-        for year in range(min(years), max(years) + 2):
-            y = _height(date(year, 1, 1), max(years))
-            axes.plot([1.1, 9.9], [y, y], color=theme.quiet, linewidth=0.5, linestyle="-")
-            if year <= max(years):
-                axes.text(0.1, y - 0.65, str(year), fontsize=10, va="center")
+        axes = canvas(figure, 10, 1.3 * span + 0.95)
+        for year in range(min(years), max(years) + 1):
+            low = height_of(date(year + 1, 1, 1), max(years))
+            shade = theme.fill if (year - min(years)) % 2 == 0 else "none"
+            axes.add_patch(Rectangle((0, low), 10, 1.3, facecolor=shade, edgecolor="none"))
+            axes.text(0.1, low + 0.65, str(year), fontsize=10, va="center")
         for number, (lane, rows) in enumerate(dated.items()):
             _lane(axes, theme, number, len(lanes), lane, rows, max(years))
 
-    height = WIDTH * (0.13 * (max(years) + 1 - min(years)) + 0.13)
+    height = WIDTH * (0.13 * (max(years) + 1 - min(years)) + 0.095)
     return picture(draw, f"{title or 'A timeline.'} {said}", height=height)
 
 
@@ -123,9 +125,17 @@ def _in_words(when: date) -> str:
     return f"{MONTHS[when.month - 1]} {when.year}"
 
 
-def _height(when: date, last: int) -> float:
+def height_of(when: date, last: int) -> float:
     """Later is lower: the eye reads down."""
     return 1.3 * (last + 1 - when.year - (when.month - 1) / 12) + 0.1
+
+
+def label_heights(heights: Sequence[float]) -> list[float]:
+    """Where names go, from above: a name gives way to the one over it."""
+    places: list[float] = []
+    for y in heights:
+        places.append(min(y, places[-1] - LINE) if places else y)
+    return places
 
 
 def _lane(
@@ -140,15 +150,12 @@ def _lane(
     """One column: a line, a dot at each month, names that do not overlap."""
     wide = 8.8 / count
     x, colour = 1.25 + number * wide, theme.series[number]
-    top = _height(date(rows[0][0].year, 1, 1), last)
+    top = height_of(date(rows[0][0].year, 1, 1), last)
     highest = 1.3 * (last + 1) - 1.3 * min(r[0].year for r in rows) + 0.1
     axes.plot([x, x], [0.1, max(top, highest)], color=colour, linewidth=1.6, linestyle="-")
     axes.text(x - 0.1, axes.get_ylim()[1] - 0.45, lane, color=colour, fontsize=9.5, weight="bold")
-    free = float("inf")
-    for when, name in rows:
-        y = _height(when, last)
-        label = min(y, free - 0.36)  # a name gives way to the one above it
-        free = label
+    heights = [height_of(when, last) for when, _ in rows]
+    for y, label, (_, name) in zip(heights, label_heights(heights), rows, strict=True):
         axes.plot([x], [y], "os^D"[number % 4], color=colour, markersize=5)
         axes.plot([x, x + 0.22], [y, label], color=colour, linewidth=0.7, linestyle="-")
         axes.text(x + 0.28, label, name, fontsize=8.5, va="center")
