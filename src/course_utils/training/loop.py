@@ -45,13 +45,15 @@ class NonFiniteLoss(FloatingPointError):
 class TrainResult:
     """What a run leaves. `history`: one dict a logged step, the same as the lines of log.jsonl.
 
-    Keys: step (completed), loss (nats, mean since the last record), learning_rate, grad_norm,
-    tokens_per_second, mfu (share of the measured matmul peak), and what `validate` returned.
+    Keys: step, tokens, predicted, flops (all so far), loss (nats, mean since the last record),
+    learning_rate, grad_norm, tokens_per_second, mfu (share of the measured matmul peak), and what
+    `validate` returned.
     """
 
     history: list[dict] = field(default_factory=list)
     step: int = 0
-    tokens: int = 0
+    tokens: int = 0  # read, and by T5 written
+    predicted: int = 0
     flops: float = 0.0
     seconds: float = 0.0  # of training steps alone, without validation and writing
     since: list[dict] = field(default_factory=list)  # steps since the last record
@@ -189,7 +191,8 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad()
         now = {"loss": loss, "learning_rate": rate, "grad_norm": norm}
-        now |= {"tokens": num_tokens(batch), "flops": training_flops(self.model, batch)}
+        now |= {"tokens": num_tokens(batch), "predicted": batch.num_predicted}
+        now |= {"flops": training_flops(self.model, batch)}
         self._after(step + 1, now | {"seconds": time.perf_counter() - start})
 
     def _backward(self, batch: Batch) -> float:
@@ -230,7 +233,7 @@ class _Run:
         result, config = self.result, self.config
         result.step = done
         result.since.append(now)
-        for key in ("tokens", "flops", "seconds"):
+        for key in ("tokens", "predicted", "flops", "seconds"):
             setattr(result, key, getattr(result, key) + now[key])
         self.bar.update()
         last, checked = done == config.steps, {}
@@ -262,7 +265,7 @@ class _Run:
         result, since = self.result, self.result.since
         seconds = sum(now["seconds"] for now in since)
         record = {
-            "step": result.step,
+            **{key: getattr(result, key) for key in ("step", "tokens", "predicted", "flops")},
             "loss": sum(now["loss"] for now in since) / len(since),
             "learning_rate": since[-1]["learning_rate"],
             "grad_norm": since[-1]["grad_norm"],

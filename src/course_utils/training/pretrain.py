@@ -207,7 +207,7 @@ def _facts(
         "rows": [recipe.batch_size, recipe.row_tokens],
         "data": data,
         "parameters": sum(p.numel() for p in model.parameters()),
-        **{key: getattr(result, key) for key in ("step", "tokens", "flops", "seconds")},
+        **{key: getattr(result, key) for key in ("step", "tokens", "predicted", "flops", "seconds")},
         **{key: last[key] for key in ("loss", "validation_loss")},
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
