@@ -1,0 +1,90 @@
+"""Make the students' notebooks from the solutions, with nbgrader's own command."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from course_utils.grading.items import all_items
+
+STUB = "...  # your code here"
+CHECK = re.compile(r"^check\(\"([A-Z]\d+\.\d+)\"\);?$")
+CONFIG = f"""
+from nbconvert.preprocessors import TagRemovePreprocessor
+from nbgrader.converters import GenerateAssignment
+
+c = get_config()
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "exercises"
+c.ClearSolutions.code_stub = {{"python": {STUB!r}}}
+c.TagRemovePreprocessor.enabled = True
+c.TagRemovePreprocessor.remove_cell_tags = {{"solution"}}
+c.GenerateAssignment.preprocessors = [TagRemovePreprocessor, *GenerateAssignment().preprocessors]
+"""
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+
+def stamp(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Write nbgrader's metadata from what the cells are: solution cells, and cells that check."""
+    for cell in notebook.cells:
+        part = CHECK.match(cell.source.strip())
+        cell.metadata.pop("nbgrader", None)
+        if part:
+            points = all_items()[part[1].split(".")[0]].parts[part[1]].points
+            grading = {"grade": True, "points": points, "solution": False, "locked": True}
+            cell.metadata["nbgrader"] = meta(f"check-{part[1]}".replace(".", "-"), grading)
+        elif BEGIN in cell.source:
+            identity = hashlib.sha256(cell.id.encode()).hexdigest()[:12]
+            grading = {"grade": False, "solution": True, "locked": False}
+            cell.metadata["nbgrader"] = meta(f"answer-{identity}", grading)
+    return notebook
+
+
+def meta(grade_id: str, grading: dict) -> dict:
+    """Metadata of nbgrader's third format."""
+    return {"grade_id": grade_id, "schema_version": 3, "task": False, **grading}
+
+
+def generate(solutions: Path, exercises: Path) -> list[Path]:
+    """Write the blank notebook of every solution into `exercises`; returns those that changed.
+
+    Raises RuntimeError when nbgrader fails; then nothing was written.
+    """
+    sources = sorted(solutions.glob("*.ipynb"))
+    with tempfile.TemporaryDirectory() as place:
+        made = convert(sources, Path(place).resolve())
+        changed = [path for path in made if differs(path, exercises / path.name)]
+        for path in changed:
+            shutil.copyfile(path, exercises / path.name)
+    return [exercises / path.name for path in changed]
+
+
+def convert(sources: list[Path], course: Path) -> list[Path]:
+    """Let nbgrader make the release of `sources` inside the folder `course`."""
+    (course / "solutions/all").mkdir(parents=True)
+    (course / "nbgrader_config.py").write_text(CONFIG, "utf-8")
+    for path in sources:
+        notebook = stamp(nbformat.read(path, as_version=4))
+        nbformat.write(notebook, course / "solutions/all" / path.name)
+    command = [sys.executable, "-m", "nbgrader", "generate_assignment", "all", "--no-db"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # for alembic
+    done = subprocess.run(
+        command, cwd=course, capture_output=True, text=True, env={**os.environ, "PATH": path}
+    )
+    made = sorted((course / "exercises/all").glob("*.ipynb"))
+    if done.returncode or len(made) != len(sources):
+        raise RuntimeError(f"nbgrader made {len(made)} of {len(sources)}:\n{done.stderr[-2000:]}")
+    return made
+
+
+def differs(one: Path, other: Path) -> bool:
+    """Whether two files hold different bytes, or one is missing."""
+    return not other.exists() or one.read_bytes() != other.read_bytes()

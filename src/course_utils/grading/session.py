@@ -1,0 +1,186 @@
+"""The names of a notebook: runs its cells, calls its functions, reads its values.
+
+The same code serves `check()` in a student's kernel and the worker in the jail, so that a public
+check sees an answer as the grader will. What it returns is plain, also when the answer fails.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from course_utils.grading.plain import NotPlain, decode, encode
+
+MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w\s,.*]+=\s*[%!].*|\S.*\?{1,2}\s*)$")
+SHELL_CELLS = re.compile(r"^\s*%%(?!time\b|timeit\b|capture\b|prun\b)\w+")
+
+
+class Banned(RuntimeError):
+    """The answer called what it is to replace."""
+
+
+def plain_python(source: str) -> str:
+    """A cell without IPython's own syntax: `%`, `!` and `?` lines do nothing here."""
+    if SHELL_CELLS.match(source):
+        return ""
+    try:
+        compile(source, "<cell>", "exec")
+        return source
+    except (SyntaxError, ValueError):
+        return "\n".join(neutral(line) for line in source.split("\n"))
+
+
+def neutral(line: str) -> str:
+    """Replace a magic line by one that does nothing, at the same indentation."""
+    magic = MAGIC.match(line)
+    if not magic:
+        return line
+    target = re.match(r"\s*(\w+)\s*=\s*[%!]", line)
+    return f"{magic[1]}{target[1] + ' = None' if target else 'pass'}"
+
+
+class Quiet:
+    """Stands for `get_ipython()` and `display`: takes everything, does nothing."""
+
+    def __getattr__(self, name: str) -> Quiet:
+        """Any attribute is as quiet."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Quiet:
+        """Any call does nothing."""
+        return self
+
+
+def judged_names() -> dict[str, Any]:
+    """What a notebook finds when it is judged: IPython's two names do nothing."""
+    quiet = Quiet()
+    return {"__name__": "__main__", "display": quiet, "get_ipython": quiet}
+
+
+class Session:
+    """One namespace of answers; `handle` turns a request into a reply and never raises."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.names = names
+        self.kept: list[Any] = []
+
+    def handle(self, request: dict) -> dict:
+        """Do what is asked: {"value": …}, or {"error": kind, "type": …, "text": …}."""
+        try:
+            return {"value": getattr(self, "do_" + request["do"])(**request["with"])}
+        except KeyboardInterrupt:
+            raise
+        except NotPlain as error:
+            return {"error": "not plain", "type": "", "text": str(error)}
+        except Banned as error:
+            return {"error": "banned", "type": "", "text": str(error)}
+        except BaseException as error:  # whatever an answer raises, also SystemExit
+            return {"error": "raised", "type": type_name(error), "text": describe(error)}
+
+    def do_run(self, source: str, label: str) -> None:
+        """Run one cell."""
+        exec(compile(plain_python(source), label, "exec"), self.names)
+
+    def do_has(self, names: list[str]) -> list[bool]:
+        """Tell which names are defined; `...` counts as not."""
+        return [self.names.get(name, ...) is not ... for name in names]
+
+    def do_value(self, name: str) -> Any:
+        """Read a plain value."""
+        return encode(self.names[name])
+
+    def do_call(
+        self, name: str, args: list, kwargs: dict, ban: list[str], keep: bool, after: bool
+    ) -> Any:
+        """Call a function of the answer, or a method ("kept.forward") of a kept object."""
+        values, named = [self.resolve(item) for item in args], self.resolve(kwargs)
+        function = self.function(name, values)
+        with banned(ban, self.names):
+            result = function(*values, **named)
+        if keep:
+            self.kept.append(result)
+            return {"kept": len(self.kept) - 1}
+        return [encode(result), [or_none(value) for value in values]] if after else encode(result)
+
+    def function(self, name: str, values: list) -> Callable:
+        """The function of that name; ".method" is one of the first argument."""
+        return getattr(values.pop(0), name[1:]) if name.startswith(".") else self.names[name]
+
+    def resolve(self, code: Any) -> Any:
+        """Turn an argument's code into the value, with tensors, made and kept objects."""
+        if isinstance(code, list):
+            return [self.resolve(item) for item in code]
+        if not isinstance(code, dict):
+            return code
+        if "kept" in code:
+            return self.kept[code["kept"]]
+        if "dict" in code:
+            return {key: self.resolve(item) for key, item in code["dict"]}
+        if "made" in code:
+            module, name = code["made"].split(":")
+            maker = getattr(importlib.import_module(module), name)
+            return maker(*map(self.resolve, code["args"]), **self.resolve(code["kwargs"]))
+        array = decode(code)
+        if not code.get("torch"):
+            return array
+        import torch
+
+        return torch.from_numpy(array).requires_grad_(bool(code.get("grad")))
+
+
+def or_none(value: Any) -> Any:
+    """The code of an argument after the call; None for what is not plain, a model for example."""
+    try:
+        return encode(value)
+    except NotPlain:
+        return None
+
+
+def type_name(error: BaseException) -> str:
+    """The exception's type if it is one of Python's own: other names are the answer's words."""
+    name = type(error).__name__
+    return name if getattr(builtins, name, None) is type(error) else "an error"
+
+
+def describe(error: BaseException) -> str:
+    """The first 300 characters of an exception's message."""
+    try:
+        return str(error)[:300]
+    except BaseException:
+        return ""
+
+
+@contextlib.contextmanager
+def banned(paths: list[str], names: dict[str, Any]) -> Iterator[None]:
+    """Let the functions at `paths` ("module:name") raise, also under other names of the answer."""
+    changed: list[tuple[dict, str, Any]] = []
+    for path in paths:
+        module, name = path.split(":")
+        space = vars(sys.modules[module]) if module in sys.modules else {}
+        if name in space:
+            for place in (space, names):
+                found = [key for key, thing in place.items() if thing is space[name]]
+                changed += [(place, key, space[name]) for key in found]
+    for place, key, thing in changed:
+        place[key] = refusal(getattr(thing, "__name__", key))
+    try:
+        yield
+    finally:
+        for place, key, thing in changed:
+            place[key] = thing
+
+
+def refusal(name: str) -> Callable:
+    """A function that only says that `name` is to be written, not called."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise Banned(name)
+
+    return refuse
