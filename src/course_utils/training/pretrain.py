@@ -89,7 +89,8 @@ RECIPES: dict[str, Recipe] = {
         "causal_lm",
         row_tokens=127,
         short_tokens=29,
-        settings={**_STEADY, "steps": 3_010, "learning_rate": 2e-3},
+        short_share=0.7,
+        settings={**_STEADY, "steps": 3_010, "learning_rate": 3e-3},
     ),
     "t5-mini": Recipe(
         _t5, "span_corruption", settings={**_STEADY, "steps": 6_820, "learning_rate": 2e-3}
