@@ -73,8 +73,8 @@ def _t5(tokenizer: Any) -> T5:
 _STEADY = {"schedule": "cosine", "final_fraction": 0.1, "warmup_steps": 300}
 _STEADY |= {"mixed_precision": "bf16"}
 _STEADY |= {"log_every": 20, "validate_every": 200, "checkpoint_every": 500}
-# Rates and short rows: the best of four tries each (`course run pretraining-tries`). Steps differ so
-# that FLOPs do not: 5e13 each.
+# Rates and short rows are the best of four tries each: `course run pretraining-tries`.
+# Steps differ so that FLOPs do not: 5e13 each.
 RECIPES: dict[str, Recipe] = {
     "bert-mini": Recipe(
         _bert,
@@ -213,7 +213,8 @@ def _facts(
         "rows": [recipe.batch_size, recipe.row_tokens],
         "data": data,
         "parameters": sum(p.numel() for p in model.parameters()),
-        **{key: getattr(result, key) for key in ("step", "tokens", "predicted", "flops", "seconds")},
+        **{key: getattr(result, key) for key in ("step", "tokens", "predicted")},
+        **{key: getattr(result, key) for key in ("flops", "seconds")},
         **{key: last[key] for key in ("loss", "validation_loss")},
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
