@@ -120,6 +120,12 @@ def probe(
     return float(classifier.score(features[part], labels[part]))
 
 
+@lru_cache(maxsize=8)
+def labelled(name: str, part: str, count: int | None = None) -> dict[str, list]:
+    """The first `count` rows of a shuffled split: as they lie, the movie sentences are sorted."""
+    return load_dataset(name)[part].shuffle(seed=0)[:count]
+
+
 def questions_probe(
     model: nn.Module, texts: int, first: Sequence[int] = (), last: Sequence[int] = ()
 ) -> float:
@@ -127,10 +133,10 @@ def questions_probe(
 
     `first` and `last` are the special tokens between which the model is used to read.
     """
-    tokenizer, data = load_tokenizer("course"), load_dataset("questions")
+    tokenizer = load_tokenizer("course")
     features, labels = {}, {}
     for part in ("train", "test"):
-        chosen = data[part][:texts]
+        chosen = labelled("questions", part, texts)
         ids = tokenizer(chosen["text"], add_special_tokens=False)["input_ids"]
         ids = [[*first, *row, *last] for row in ids]
         features[part] = mean_states(model, ids, tokenizer.pad_token_id)

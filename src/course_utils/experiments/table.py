@@ -10,7 +10,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from course_utils.experiments import masking, record, scaling, spans
+from course_utils.experiments import (
+    cost,
+    data_efficiency,
+    few_shot,
+    finetuning,
+    intent_slots,
+    masking,
+    pretraining,
+    record,
+    scaling,
+    sentiment,
+    spans,
+    tries,
+)
 
 Settings = dict[str, Any]
 Trial = dict[str, Any]
@@ -40,11 +53,29 @@ def _row(module: ModuleType, measures: str, minutes: float) -> Experiment:
 
 
 EXPERIMENTS: dict[str, Experiment] = {
+    "pretraining-tries": _row(tries, "the recipe of each paradigm, by as many tries", 20),
+    "pretraining": _row(
+        pretraining, "learning curves of the three objectives, three seeds each", 90
+    ),
+    "finetuning-curves": _row(
+        finetuning, "F7: the three minis fine-tuned on the movie sentences", 8
+    ),
+    "data-efficiency": _row(
+        data_efficiency, "F6: accuracy by number of labels, pre-trained against random start", 10
+    ),
     "masking-ablations": _row(
         masking, "masking rate 10–60%, 80/10/10 against all [MASK], with and without NSP", 15
     ),
     "span-ablations": _row(spans, "span corruption with mean spans of 1 to 10", 8),
     "scaling-law": _row(scaling, "held-out loss of GPTs of seven sizes, and α of L(N)", 16),
+    "few-shot": _row(
+        few_shot, "SmolLM2 with 0 to 8 examples: sentiment, questions, calibration", 10
+    ),
+    "cost": _row(cost, "FLOPs by 6·N·D, time and energy of our models and of published ones", 0.1),
+    "intent-slots": _row(
+        intent_slots, "flight booking: intent and slots together, α from 0 to 1", 4
+    ),
+    "sentiment": _row(sentiment, "a fine-tuned bert-mini and a lexicon on the movie sentences", 2),
 }
 
 
@@ -103,6 +134,7 @@ def run(
     settings = {**experiment.settings, **(experiment.tiny if tiny else {}), "seed": seed}
     label = name + "-tiny" * tiny + f"-seed{seed}" * bool(seed)
     folder = Path(out) if out else Path("runs") / label
+    settings["folder"] = str(folder)
     done, trials = [], experiment.trials(settings)
     for number, trial in enumerate(trials, 1):
         done.append(_trial(experiment, settings, trial, folder / "trials"))
@@ -120,15 +152,16 @@ def describe(trial: Trial) -> str:
 
 def _trial(experiment: Experiment, settings: Settings, trial: Trial, folder: Path) -> Trial:
     """One trial with results, time and conditions: read if it has run, else run and written."""
-    design = ("seed", "seeds")
+    design = ("seed", "seeds", "folder")
     fixed = {k: v for k, v in settings.items() if k not in design and not isinstance(v, list)}
     path = folder / f"{record.digest([fixed, trial])[:16]}.json"
     if not path.is_file():
         began = time.perf_counter()
         results = experiment.measure(settings, **trial)
         seconds = round(time.perf_counter() - began, 2)
+        # a trial that only reads an earlier run says itself how long that took
         when = {"seconds": seconds, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
-        record.write_json(path, trial | results | when | {"conditions": record.conditions()})
+        record.write_json(path, trial | when | results | {"conditions": record.conditions()})
     return record.read_json(path)
 
 
@@ -142,7 +175,7 @@ def _assemble(experiment: Experiment, settings: Settings, done: list[Trial]) -> 
         "dirty": any(c["dirty"] for c in conditions),
         "date": max(trial.pop("date") for trial in done),
         "seed": settings["seed"],
-        "settings": {k: v for k, v in settings.items() if k not in ("seed", "sources")},
+        "settings": {k: v for k, v in settings.items() if k not in ("seed", "sources", "folder")},
         "data": record.data(settings["sources"]),
         "seconds": round(sum(trial["seconds"] for trial in done), 1),
         "results": experiment.summarise(done),

@@ -1,0 +1,184 @@
+"""Few-shot classification with a real decoder: 0 to 8 examples, several orders, calibration.
+
+The prompt is examples with their labels, then the text in question; the answer is the label whose
+first token is the likeliest next one. *Contextual calibration* (Zhao et al. 2021, §5) divides each
+label's probability by what it gets when the text says nothing ("N/A", "[MASK]", ""), and thereby
+takes out a liking for some labels that the prompt brings about.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_utils.data.batches import generator_at, pad_inputs
+from course_utils.data.sources import load_dataset, load_pretrained
+from course_utils.experiments.small import spread
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a labelled text is written: what comes before the text, before the label, the labels."""
+
+    text: str
+    label: str
+    words: tuple[str, ...]
+
+
+TASKS = {
+    "movies": Task("Review:", "Sentiment:", (" negative", " positive")),
+    "questions": Task(
+        "Question:",
+        "Answer type:",
+        (" abbreviation", " thing", " description", " person", " place", " number"),
+    ),
+}
+NOTHING = ("N/A", "[MASK]", "")
+SETTINGS: dict[str, Any] = {
+    "sources": ["movies", "questions", "smollm2"],
+    "tasks": list(TASKS),
+    "shots": [0, 1, 2, 4, 8],
+    "draws": 2,  # sets of examples
+    "orders": 3,  # of each set
+    "items": 100,  # test texts
+    "model": "smollm2",
+}
+TINY = {"sources": ["movies"], "tasks": ["movies"], "shots": [0, 1], "draws": 1, "items": 6,
+        "model": ""}  # fmt: skip
+
+
+def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every prompt: task, number of examples, set of examples, their order."""
+    found = []
+    for task in settings["tasks"]:
+        for shots in settings["shots"]:
+            for draw in range(settings["draws"] if shots else 1):
+                for order in range(min(settings["orders"], math.factorial(shots))):
+                    place = {"draw": draw + settings["seed"], "order": order}
+                    found.append({"task": task, "shots": shots, **place})
+    return found
+
+
+def measure(settings: dict[str, Any], task: str, shots: int, draw: int, order: int) -> dict:
+    """Accuracy of one prompt on the test texts, as it is and calibrated; what is chosen."""
+    model, tokenizer = decoder(settings["model"])
+    data, form = load_dataset(task), TASKS[task]
+    examples = data["train"].select(demonstrations(len(data["train"]), shots, draw, order))
+    prompt = "".join(written(form, row["text"], row["label"]) + "\n\n" for row in examples)
+    generator = generator_at("items")
+    chosen = torch.randperm(len(data["test"]), generator=generator)[: settings["items"]].tolist()
+    items = data["test"].select(chosen)
+    texts = [written(form, text) for text in (*NOTHING, *items["text"])]
+    every = label_probabilities(model, tokenizer, prompt, texts, form.words)
+    empty, asked = every[: len(NOTHING)].mean(0), every[len(NOTHING) :]
+    wanted = torch.tensor(list(items["label"]))
+    return {
+        "accuracy": share(asked.argmax(1), wanted),
+        "calibrated_accuracy": share((asked / empty).argmax(1), wanted),
+        "chosen": torch.bincount(asked.argmax(1), minlength=len(form.words)).tolist(),
+        "nothing_says": [round(p, 4) for p in empty.tolist()],
+        "majority": Counter(wanted.tolist()).most_common(1)[0][1] / len(wanted),
+    }
+
+
+def written(form: Task, text: str, label: int | None = None) -> str:
+    """A text as the prompt shows it, with its label or waiting for one."""
+    answer = "" if label is None else form.words[label]
+    return f"{form.text} {text}\n{form.label}{answer}"
+
+
+@lru_cache(maxsize=1)
+def decoder(name: str) -> tuple[Any, Any]:
+    """The real decoder and its tokenizer; for "" an untrained gpt-mini."""
+    if name:
+        found = load_pretrained(name)
+        return found.model.eval(), found.tokenizer
+    from course_utils.data.tokenizers import load_tokenizer
+    from course_utils.experiments.minis import random_start
+    from course_utils.models.huggingface import to_hf
+
+    return to_hf(random_start("gpt-mini", 0)).eval(), load_tokenizer("course")
+
+
+def demonstrations(count: int, shots: int, draw: int, order: int) -> list[int]:
+    """Numbers of the examples: the first of a shuffle, in one of the orders; order 0 as drawn."""
+    drawn = torch.randperm(count, generator=generator_at("examples", draw))[:shots].tolist()
+    if not order:
+        return drawn
+    orders = list(permutations(drawn))[1:] if shots < 5 else None
+    if orders is None:  # too many to write down
+        mixed = torch.randperm(shots, generator=generator_at("order", draw, order)).tolist()
+        return [drawn[i] for i in mixed]
+    mixed = torch.randperm(len(orders), generator=generator_at("order", draw)).tolist()
+    return list(orders[mixed[order - 1]])
+
+
+@torch.no_grad()
+def label_probabilities(
+    model: Any, tokenizer: Any, prompt: str, texts: list[str], words: tuple[str, ...]
+) -> Tensor:
+    """P(label) after prompt and text, among the labels' first tokens: (texts, labels).
+
+    The prompt is read once; its keys and values serve every text.
+    """
+    firsts = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in words]
+    if len(set(firsts)) < len(words):
+        raise ValueError(f"labels {words} do not differ in their first token")
+    before = read(model, tokenizer, prompt) if prompt else None
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    found = torch.zeros(len(ids), len(words))
+    for start in range(0, len(order), 16):
+        rows = order[start : start + 16]
+        logits = next_logits(model, before, [ids[i] for i in rows])
+        found[rows] = logits[:, firsts].float().softmax(-1)
+    return found
+
+
+def read(model: Any, tokenizer: Any, prompt: str) -> Any:
+    """Keys and values of a prompt."""
+    ids = torch.tensor([tokenizer(prompt, add_special_tokens=False)["input_ids"]])
+    with torch.autocast("cpu", torch.bfloat16):
+        return model.base_model(ids, use_cache=True).past_key_values
+
+
+def next_logits(model: Any, before: Any, ids: list[list[int]]) -> Tensor:
+    """Logits after the last real token of each row, (rows, vocabulary), given what was read."""
+    inputs = pad_inputs(ids, 0)
+    real, cache = inputs["attention_mask"].long(), copy.deepcopy(before)
+    if cache is not None:
+        seen = real.new_ones(len(ids), cache.get_seq_length())
+        cache.batch_repeat_interleave(len(ids))
+        inputs["attention_mask"] = torch.cat([seen, real], 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = model.base_model(**inputs, past_key_values=cache).last_hidden_state
+        last = hidden[torch.arange(len(ids)), real.sum(1) - 1]
+        return model.get_output_embeddings()(last)
+
+
+def share(found: Tensor, wanted: Tensor) -> float:
+    """Share of right answers."""
+    return float((found == wanted).float().mean())
+
+
+def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """For each task and number of examples: accuracy over prompts, as it is and calibrated."""
+    tasks: dict[str, Any] = {}
+    for trial in trials:
+        task = tasks.setdefault(trial["task"], {"majority": trial["majority"], "prompts": {}})
+        task["prompts"].setdefault(trial["shots"], []).append(trial)
+    measured = ("accuracy", "calibrated_accuracy")
+    for task in tasks.values():
+        task["shots"] = [
+            {"shots": shots, "prompts": len(ts)} | {m: spread([t[m] for t in ts]) for m in measured}
+            for shots, ts in task.pop("prompts").items()
+        ]
+    return {"tasks": tasks}

@@ -1,0 +1,74 @@
+"""Make a pre-training run a checkpoint that the package ships: half precision, and a model card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from course_utils.data.readers import CHECKPOINTS, checkpoint
+from course_utils.data.tokenizers import SHIPPED
+from course_utils.experiments import record
+from course_utils.experiments.comparison import markdown, plus_minus
+
+LIMITS = """Trained on old and political English only, for minutes. It completes phrases of its
+corpus and knows next to nothing else; whatever views the speeches hold, it repeats. It is here to
+be looked at, not to be used."""
+
+
+def ship(name: str, seed: int = 0, runs: str | Path = "runs", to: Path = CHECKPOINTS) -> Path:
+    """Write `to`/name: fp16 weights that load as fp32, config, tokenizer, README.md.
+
+    Raises:
+        ValueError: the run has not ended.
+    """
+    run = Path(runs) / f"{name}-seed{seed}"
+    if not (run / "run.json").is_file():
+        raise ValueError(f"{run} has not ended; run: course pretrain {name} --seed {seed}")
+    folder = to / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model, _ = checkpoint(run / "model")
+    model.half().save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    record.write_json(folder / "config.json", config | {"dtype": "float32"})  # halves only on disk
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(SHIPPED / file, folder / file)
+    facts = json.loads((run / "run.json").read_text("utf-8"))
+    (folder / "README.md").write_text(card(name, seed, facts), "utf-8")
+    return folder
+
+
+def card(name: str, seed: int, facts: dict[str, Any]) -> str:
+    """The model card of a run; with the spread over seeds once the record of all runs is there."""
+    settings, torch = facts["settings"], facts["torch"]
+    rate, steps = settings["learning_rate"], facts["step"]
+    machine = f"{record.conditions()['machine']}; {facts['machine']}; torch {torch}"
+    rows = [
+        ["command", f"`course pretrain {name} --seed {seed}`"],
+        ["text", facts["data"] + "; every tenth document is held out"],
+        ["tokenizer", "the course's: byte-level BPE, 4,096 pieces"],
+        ["objective", f"{facts['objective'].replace('_', ' ')} {facts['options'] or ''}".strip()],
+        ["recipe", f"{steps:,} steps, learning rate {rate:g}, {settings['schedule']}"],
+        ["parameters", f"{facts['parameters']:,}"],
+        ["tokens", f"{facts['tokens']:,} read or written, {facts['predicted']:,} predicted"],
+        ["FLOPs", f"{facts['flops']:.3e}, by `training.speed.training_flops`"],
+        ["time", f"{facts['seconds'] / 60:.0f} minutes of training steps"],
+        ["machine", machine],
+        ["code", f"commit {record.commit()['commit']}"],
+        ["held-out loss", f"{facts['validation_loss']:.3f} nats a predicted token, seed {seed}"],
+        *_seeds(name),
+        ["weights", "fp16 on disk, fp32 when loaded"],
+        ["licence", "Apache-2.0; the text is in the public domain"],
+    ]
+    table = markdown(["", ""], rows)
+    how = f'`load_pretrained("{name}")` gives model and tokenizer; so does `transformers`.'
+    return f"# {name}\n\n{how}\n\n{table}\n\n## Limits\n\n{LIMITS}\n"
+
+
+def _seeds(name: str) -> list[list[str]]:
+    if "pretraining" not in record.available():
+        return []
+    run = record.load("pretraining")["results"]["models"][name]
+    count = len(run["validation_loss"]["values"])
+    return [["over seeds", f"{plus_minus(run['validation_loss'], 3)} nats ({count} seeds)"]]
