@@ -194,6 +194,14 @@ def test_bars_and_grids_show_their_numbers_and_labels():
     assert all(word in letters(grid.dark) for word in ("both", "he", "ran"))
 
 
+def test_grids_have_no_tick_without_a_label():
+    square = [[0.5] * 3] * 3
+    grid = figures.grids({"one": square}, ["", "far", ""], alt=ALT)
+    ticks = [name for name in gids(grid.light, "xtick_")]
+    assert ticks == ["xtick_1"] and "far" in letters(grid.light)
+    assert figures.grids({"one": square, "two": square}, list("abc"), alt=ALT) != grid
+
+
 def choice(text: str, correct: bool, feedback: str = "because") -> dict:
     return {"answer": text, "correct": correct, "feedback": feedback}
 

@@ -222,7 +222,12 @@ def grids(
     alt: str,
     y: str = "",
 ) -> Picture:
-    """Square matrices over the same tokens, one colour scale: who looks (rows) at whom."""
+    """Square matrices over the same tokens, one colour scale: who looks (rows) at whom.
+
+    An empty label is a position without a tick.
+    """
+    ticks = [i for i, label in enumerate(labels) if label]
+    names = [labels[i] for i in ticks]
 
     def draw(figure: Figure, theme: Theme) -> None:
         high = max(max(map(max, matrix)) for matrix in matrices.values())
@@ -232,14 +237,15 @@ def grids(
         ):
             axes.imshow(matrix, vmin=0, vmax=high, cmap=scale)
             axes.set_title(title)
-            axes.set_xticks(range(len(labels)), labels, rotation=90)
+            axes.set_xticks(ticks, names, rotation=90)
             axes.set_yticks([])
             axes.spines[:].set_visible(False)
         first = figure.axes[0]
-        first.set_yticks(range(len(labels)), labels)
+        first.set_yticks(ticks, names)
         first.set_ylabel(y)
 
-    return picture(draw, alt, height=3.1 if len(matrices) > 1 else 4.2)
+    heights = {1: 4.2, 2: 3.1, 3: 2.3}  # the more there are, the smaller each
+    return picture(draw, alt, height=heights.get(len(matrices), 1.9))
 
 
 def box(
