@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 READY = $(PYTHON) src/course_utils/bootstrap.py
 COURSE = .venv/bin/course
 
-.PHONY: help book test quick serve lint execute bench doctor clean
+.PHONY: help book test quick serve lint execute bench exercises grade doctor clean
 help:
 	@sed -n 's/^\([a-z]*\): *## */make \1	/p' $(MAKEFILE_LIST)
 book: ## build the web book to _build/html
@@ -24,6 +24,10 @@ execute: ## run all notebooks again, in place
 	@$(READY) && $(COURSE) execute
 bench: ## time the models against transformers (about 5 minutes on a quiet machine)
 	@$(READY) && $(COURSE) bench
+exercises: ## write the students' notebooks anew from the solutions
+	@$(READY) && $(COURSE) exercises
+grade: ## prove the graders: wrong answers lose, right ones do not
+	@$(READY) && $(COURSE) grade --self-test
 doctor: ## what is there, what is not, what that costs
 	@$(READY) && $(COURSE) doctor
 clean: ## remove what was built (the environment and fetched data stay)

@@ -141,6 +141,53 @@ def bench(
 
 
 @app.command()
+def exercises() -> None:
+    """Write the students' notebooks anew from the solutions."""
+    from course_utils import book as builder
+    from course_utils.grading.exercises import generate
+
+    try:
+        changed = generate(builder.ROOT / "solutions", builder.ROOT / "exercises")
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+    typer.echo("\n".join(f"written: {path}" for path in changed) or "The exercises are current.")
+
+
+@app.command()
+def grade(
+    folder: Annotated[Path | None, typer.Argument(help="What was handed in.")] = None,
+    out: Annotated[Path, typer.Option(help="Marks, feedback and reports.")] = Path("marks"),
+    jobs: Annotated[int, typer.Option(help="Submissions at a time.")] = 1,
+    item: Annotated[list[str] | None, typer.Option(help="Only this item, e.g. T1.")] = None,
+    roster: Annotated[Path | None, typer.Option(help="A file with one student a line.")] = None,
+    solutions: Annotated[Path, typer.Option(help="With the hidden checks.")] = Path("solutions"),
+    exercises: Annotated[Path, typer.Option(help="The blank notebooks.")] = Path("exercises"),
+    dask: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
+    self_test: Annotated[bool, typer.Option("--self-test", help="Grade the banks.")] = False,
+    unsafe_no_sandbox: Annotated[
+        bool, typer.Option("--unsafe-no-sandbox", help="Run handed-in code without a jail.")
+    ] = False,
+) -> None:
+    """Grade a folder of notebooks. Exit code 0: all graded; 1: stopped; 2: some are not."""
+    from course_utils.grading import command
+    from course_utils.grading.grade import Setup
+
+    if unsafe_no_sandbox:
+        typer.secho("NO SANDBOX: what was handed in can do all that you can.", fg="red", err=True)
+    setup = Setup(solutions.resolve(), exercises.resolve(), unsafe=unsafe_no_sandbox)
+    try:
+        if self_test:
+            done = command.self_test(setup, item, jobs)
+        elif folder is None:
+            raise RuntimeError("which folder? course grade FOLDER --out MARKS")
+        else:
+            done = command.grade(folder, out, setup, item, roster, jobs, dask)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    raise typer.Exit(0 if done else 2)
+
+
+@app.command()
 def doctor() -> None:
     """Say what is there, what is not, what that costs, and the command that mends it."""
     from course_utils.doctor import examine

@@ -5,7 +5,9 @@ from course_utils.grading.selftest import right, wrong
 
 BANK = [
     wrong("every position", "def mlm_signals(n, r): return n", {"T1.1": t1.ALL}),
-    wrong("Python's round", "def mlm_signals(n, r): return max(1, round(n * r))", {"T1.1": t1.EVEN}),
+    wrong(
+        "Python's round", "def mlm_signals(n, r): return max(1, round(n * r))", {"T1.1": t1.EVEN}
+    ),
     wrong("cut off", "def mlm_signals(n, r): return max(1, int(n * r))", {"T1.1": t1.CUT}),
     wrong(
         "rounded up",
@@ -20,7 +22,9 @@ BANK = [
         {"T1.1": "not for others"},
     ),
     wrong("first token predicted", "def clm_signals(n): return n", {"T1.2": t1.FIRST}),
-    wrong("rate in causal", "def clm_signals(n): return max(1, int(n * 0.15))", {"T1.2": t1.MASKED}),
+    wrong(
+        "rate in causal", "def clm_signals(n): return max(1, int(n * 0.15))", {"T1.2": t1.MASKED}
+    ),
     wrong("two ends lost", "def clm_signals(n): return max(0, n - 2)", {"T1.2": t1.TWO}),
     wrong(
         "tokens, not signals",

@@ -1,4 +1,4 @@
-"""Find out who handed in what: a folder of files, or of folders as an LMS's bulk download has them."""
+"""Find out who handed in what: a folder of files, or of folders as an LMS downloads them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def owner(name: str, items: dict[str, Item]) -> str:
 
 
 def safe(name: str) -> str:
-    """A student's name that is a file name everywhere; one that had to change gets a fingerprint."""
+    """A student's name as a file name; one that had to change gets a fingerprint."""
     text = unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "replace"))
     clean = re.sub(r"[^\w .@+-]", "_", text).strip(" .")[:80]
     if clean == text and clean:

@@ -75,9 +75,9 @@ def convert(sources: list[Path], course: Path) -> list[Path]:
         notebook = stamp(nbformat.read(path, as_version=4))
         nbformat.write(notebook, course / "solutions/all" / path.name)
     command = [sys.executable, "-m", "nbgrader", "generate_assignment", "all", "--no-db"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # for alembic
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(
-        command, cwd=course, capture_output=True, text=True, env={**os.environ, "PATH": path}
+        command, cwd=course, capture_output=True, text=True, env={**os.environ, "PATH": programs}
     )
     made = sorted((course / "exercises/all").glob("*.ipynb"))
     if done.returncode or len(made) != len(sources):

@@ -55,19 +55,18 @@ class Student:
             ban: functions it may not use, as "torch.nn.functional:cross_entropy".
             kwargs: named arguments.
         """
-        result = self._call(name, args, kwargs, ban=ban)
-        if result is None:
-            raise Wrong(f"`{name}` returns nothing (None): is the stub still there?")
-        return result
+        return something(name, self._call(name, args, kwargs, ban=ban))
 
     def keep(self, name: str, *args: Any, **kwargs: Any) -> Kept:
         """Call a function and leave what it returns where it is, for later calls."""
         return Kept(self._call(name, args, kwargs, keep=True)["kept"])
 
-    def call_after(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, list]:
-        """Call a function; returns its result and what its arguments are afterwards."""
-        result, after = self._call(name, args, kwargs, after=True)
-        return result, after
+    def call_after(
+        self, name: str, *args: Any, ban: Sequence[str] = (), **kwargs: Any
+    ) -> tuple[Any, list]:
+        """Like `call`; returns the result and what the arguments are afterwards."""
+        result, after = self._call(name, args, kwargs, ban=ban, after=True)
+        return something(name, result), after
 
     def _call(
         self, name: str, args: Sequence, kwargs: Mapping, *, ban=(), keep=False, after=False
@@ -99,6 +98,13 @@ class Student:
             )
         what = str(reply.get("type", "an error"))[:60]
         return Wrong(f"`{name}` stopped with {what}.", text)
+
+
+def something(name: str, result: Any) -> Any:
+    """The result itself; raises Wrong for None, which a stub returns."""
+    if result is None:
+        raise Wrong(f"`{name}` returns nothing (None): is the stub still there?")
+    return result
 
 
 class Notebook(Student):
@@ -230,7 +236,7 @@ def compare(
 def same(got: Any, want: Any, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
     """Equality of plain values: numbers within a tolerance, `True` is no number, NaN only NaN."""
     if want is None or isinstance(want, (str, bool, np.bool_)):
-        return type(got) is type(want) and got == want or is_bool(got, want)
+        return (type(got) is type(want) and got == want) or is_bool(got, want)
     if isinstance(want, dict):
         keys = isinstance(got, dict) and got.keys() == want.keys()
         return keys and all(same(got[key], want[key], rtol, atol) for key in want)

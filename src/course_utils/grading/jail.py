@@ -138,7 +138,7 @@ class Jail:
 def shown() -> list[Path]:
     """What the jail shows of this machine besides the system: Python, this package, its data."""
     package = Path(course_utils.__file__).resolve().parent
-    wanted = [sys.base_prefix, sys.prefix, package, cache_root()]
+    wanted: list[str | Path] = [sys.base_prefix, sys.prefix, package, cache_root()]
     paths = [Path(path) for path in wanted if Path(path).exists()]
     inside = lambda path: any(path != p and path.is_relative_to(p) for p in [Path("/usr"), *paths])  # noqa: E731
     return [path for path in dict.fromkeys(paths) if not inside(path)]

@@ -58,7 +58,8 @@ class Worker:
 
     def read(self) -> bytes:
         """Read one line of bounded length."""
-        parts, size = [], 0
+        parts: list[bytes] = []
+        size = 0
         while not parts or not parts[-1].endswith(b"\n"):
             self.wait(self.replies, selectors.EVENT_READ)
             parts.append(os.read(self.replies, 1 << 20))
@@ -136,7 +137,11 @@ class Jailed(Student):
         """Start a worker and run the cells in it, without those that ended an earlier one."""
         if self.deaths > self.jail.limits.deaths or time.monotonic() > self.deadline:
             late = time.monotonic() > self.deadline
-            text = "The notebook took too long." if late else "The notebook ended its process again and again."
+            text = (
+                "The notebook took too long."
+                if late
+                else "The notebook ended its process again and again."
+            )
             raise Wrong(text, kind="timed out" if late else "crashed")
         self.worker = Worker(self.jail)
         todo = [n for n in range(len(self.cells)) if n not in self.skipped]

@@ -46,7 +46,9 @@ def load_hidden(folder: Path, item: Item) -> Hidden:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     hidden: Hidden = module.HIDDEN
-    if bare := [p.name for p in item.parts.values() if not p.is_text and p.name not in hidden.checks]:
+    if bare := [
+        p.name for p in item.parts.values() if not p.is_text and p.name not in hidden.checks
+    ]:
         raise ValueError(f"{path.name} has no hidden check for {', '.join(bare)}")
     return hidden
 

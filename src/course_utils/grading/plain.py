@@ -107,7 +107,7 @@ def decode(code: Any, depth: int = 0) -> Any:
 
 def decode_array(code: dict) -> np.ndarray:
     """Build the array, after its dtype, shape and number of bytes were found to agree."""
-    name, shape, data = code.get("array"), code.get("shape"), code.get("data")
+    name, shape, data = code.get("array"), code.get("shape", ""), code.get("data")
     sizes = type(shape) is list and all(type(n) is int and 0 <= n <= MAX_BYTES for n in shape)
     if name not in DTYPES or not sizes or type(data) is not str or len(shape) > 8:
         raise NotPlain("an array without dtype or shape")

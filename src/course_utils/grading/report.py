@@ -40,7 +40,9 @@ def write_all(
     for student in students:
         mine = [results[student, item] for item in items]
         write(out / "feedback" / f"{student}.html", page(student, mine))
-        write(out / "gradescope" / f"{student}/results.json", json.dumps(gradescope(mine), indent=1))
+        write(
+            out / "gradescope" / f"{student}/results.json", json.dumps(gradescope(mine), indent=1)
+        )
     return all(results[s, i]["status"] == "graded" for s in students for i in items)
 
 
@@ -99,7 +101,9 @@ def canvas(students: list[str], items: dict[str, Item], results: Results) -> lis
     """Canvas's gradebook format; a score only where everything is marked."""
     head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
     rows = [[*head, *(f"{item.name} {item.title}" for item in items.values())]]
-    rows.append(["    Points Possible", "", "", "", "", *(number(i.points) for i in items.values())])
+    rows.append(
+        ["    Points Possible", "", "", "", "", *(number(i.points) for i in items.values())]
+    )
     for student in students:
         name, _, identity = student.rpartition("_")
         known = bool(name) and identity.isdigit()

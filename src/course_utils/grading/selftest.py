@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
+from course_utils.grading.grade import Setup, run
 from course_utils.grading.item import Hidden, Item, Notebook
 from course_utils.grading.judge import Mark, judge
 from course_utils.grading.notebook import Submission
@@ -64,6 +65,11 @@ def here(item: Item, hidden: Hidden, cells: list[str], seed: int = 0) -> list[Ma
             run = {"source": cell, "label": f"<cell {number}>"}
             student.session.handle({"do": "run", "with": run})
         return judge(item, hidden, student, seed)
+
+
+def in_jail(item: Item, setup: Setup, cells: list[str]) -> list[Mark]:
+    """Judge cells in a jail, as a submission is."""
+    return [Mark(**mark) for mark in run(item, cells, setup)["marks"]]
 
 
 def faults(answer: Answer, marks: list[Mark]) -> list[str]:

@@ -6,7 +6,6 @@ leaves is a value, and whether it is right is decided elsewhere.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -55,8 +54,6 @@ def silence() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nowhere, standard)
-    with contextlib.suppress(OSError):
-        sys.stdin = open(os.devnull)
 
 
 def send(replies: int, reply: dict, number: str) -> None:
