@@ -45,3 +45,21 @@ def test_names_in_one_lane_do_not_overlap():
 def test_timeline_refuses_too_many_lanes():
     with pytest.raises(ValueError, match="one to four"):
         overview.timeline({})
+
+
+TREE = ("Write?", {"no": "an encoder", "yes": ("Pairs?", {"yes": "T5", "no": "a decoder"})})
+
+
+def test_a_tree_is_told_in_words_question_by_question():
+    drawn = overview.decision_tree(TREE)
+    told = "Write? no: an encoder. yes: Pairs? yes: T5. no: a decoder."
+    assert drawn.alt.startswith("A decision tree") and drawn.alt.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [(("Why?", {"so": "it is"}), "1 answers"), (("Why?", {"a": "x" * 70, "b": "y"}), "no room")],
+)
+def test_a_tree_that_is_none_or_does_not_fit_is_refused(tree, said):
+    with pytest.raises(ValueError, match=said):
+        overview.decision_tree(tree)

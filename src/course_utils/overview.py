@@ -1,4 +1,4 @@
-"""Diagrams that look at the field from above: the pipeline (F1), and the years since 2018."""
+"""Diagrams that look at the field from above: pipeline (F1), years since 2018, which to take."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from course_utils.figures import WIDTH, Picture, Theme, arrow, box, canvas, picture
 
 LINE = 0.36  # height of a name
+ROW = 0.62  # height of a line of a tree
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -159,3 +160,51 @@ def _lane(
         axes.plot([x], [y], "os^D"[number % 4], color=colour, markersize=5)
         axes.plot([x, x + 0.22], [y, label], color=colour, linewidth=0.7, linestyle="-")
         axes.text(x + 0.28, label, name, fontsize=8.5, va="center")
+
+
+Tree = tuple[str, Mapping[str, "Tree | str"]]
+
+
+def decision_tree(tree: Tree) -> Picture:
+    """Questions from the top, answers below and to the right, ending in what to take.
+
+    Args:
+        tree: (question, {answer: another tree, or what to take}). Lines must be short: there is
+            room for some 66 letters, less 4 for each level.
+
+    Raises:
+        ValueError: a question without at least two answers, or a line without room.
+    """
+    lines = _outline(tree)
+    if long := [text for depth, a, text, _ in lines if len(a + text) > 66 - 4 * depth]:
+        raise ValueError(f"no room for {long}; say it shorter")
+    said = " ".join(f"{a}: {text.rstrip('?')}{'.' if end else '?'}" for _, a, text, end in lines)
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = canvas(figure, 10, ROW * len(lines) + 0.1)
+        for number, (depth, answer, text, leaf) in enumerate(lines):
+            y, x = ROW * (len(lines) - number - 0.5), 0.15 + 0.55 * depth
+            if depth:
+                parent = max(i for i in range(number) if lines[i][0] == depth - 1)
+                top = ROW * (len(lines) - parent - 0.5) - 0.25
+                axes.plot([x - 0.35, x - 0.35, x - 0.08], [top, y, y], "-", color=theme.quiet, lw=1)
+            colour = theme.series[1] if leaf else theme.ink
+            lead = axes.text(x, y, f"{answer}: " if answer else "", fontsize=9.5, va="center")
+            style = {"weight": "normal" if leaf else "bold", "color": colour}
+            axes.annotate(text, (1, 0), xycoords=lead, fontsize=9.5, va="bottom", **style)
+
+    return picture(draw, f"A decision tree{said}", height=WIDTH * (ROW * len(lines) + 0.1) / 10)
+
+
+def _outline(tree: Tree, depth: int = 0, answer: str = "") -> list[tuple[int, str, str, bool]]:
+    """The lines of a tree from above: depth, the answer that leads there, text, whether it ends."""
+    question, branches = tree
+    if len(branches) < 2:
+        raise ValueError(f"{question!r} has {len(branches)} answers; a question needs two or more")
+    lines = [(depth, answer, question, False)]
+    for reply, branch in branches.items():
+        if isinstance(branch, str):
+            lines.append((depth + 1, reply, branch, True))
+        else:
+            lines += _outline(branch, depth + 1, reply)
+    return lines
