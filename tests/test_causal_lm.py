@@ -176,8 +176,8 @@ GOOD = torch.full((2, 5), 9)
     [
         (GOOD[0], {}, r"\(batch, length\)"),
         (GOOD.bool(), {}, "torch.bool"),
-        (GOOD, {"vocab_size": 9}, "outside 0..vocab_size-1 with vocab_size=9"),
-        (GOOD, {"attention_mask": torch.ones(2, 4)}, r"\(2, 4\) must have the shape"),
+        (GOOD, {"vocab_size": 9}, "ids from 9 to 9, the vocabulary has 0 to 8"),
+        (GOOD, {"attention_mask": torch.ones(2, 4)}, r"the shape \(2, 5\) .* \(2, 4\)"),
         (GOOD, {"document_ids": torch.ones(1, 5, dtype=torch.long)}, r"document_ids .*\(1, 5\)"),
         (GOOD, {"document_ids": torch.ones(2, 5)}, "document_ids torch.float32"),
     ],

@@ -408,7 +408,7 @@ def test_t5_starts_scaled_by_fan_in() -> None:
 
 
 def test_attention_is_softmax_of_scaled_products() -> None:
-    attention = SelfAttention(12, 2, 5)
+    attention = SelfAttention(T5Config(hidden_size=12, num_heads=2, head_size=5, dropout=0.0))
     x, mask = torch.randn(2, 4, 12), torch.ones(4, 4, dtype=torch.bool).tril()
     query, key, value = attention.query_key_value(x).view(2, 4, 3, 2, 5).permute(2, 0, 3, 1, 4)
     scores = (query @ key.mT / math.sqrt(5)).masked_fill(~mask, float("-inf"))
@@ -497,7 +497,8 @@ def test_relative_buckets_equal_hugging_face_for_every_distance(
 ) -> None:
     distance = torch.arange(-2 * furthest, 2 * furthest + 1)
     wanted = T5Attention._relative_position_bucket(distance, two_way, buckets, furthest)
-    got = RelativePositionBias(buckets, furthest, 2, two_way).buckets(distance)
+    config = T5Config(relative_buckets=buckets, relative_max_distance=furthest)
+    got = RelativePositionBias(config, two_way).buckets(distance)
     assert torch.equal(got, wanted)
     assert set(got.tolist()) == set(wanted.tolist()) and got.max() < buckets
 
@@ -524,7 +525,7 @@ def test_every_layer_of_a_t5_stack_uses_the_bias() -> None:
     x, seen = torch.randn(1, 6, 24), []
     for block in stack.blocks:
         block.attention.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
-    stack(x, stack.bias(torch.ones(1, 6)))
+    stack(x, stack.position_bias(torch.ones(1, 6)))
     assert len(seen) == 2 and torch.equal(seen[0], seen[1]) and seen[0].std() > 0
 
 

@@ -31,7 +31,7 @@ def test_every_row_corrupts_and_scores(name, tokenizer):
 def test_every_row_refuses_ids_of_another_tokenizer(name, tokenizer):
     objective = OBJECTIVES[name]
     foreign = torch.tensor([[5, len(tokenizer), 7]])
-    with pytest.raises(ValueError, match=r"outside 0..vocab_size-1 .* tokenizer that made"):
+    with pytest.raises(ValueError, match=r"the vocabulary has 0 to .* use the tokenizer"):
         objective.corrupt(
             foreign, **objective.settings(tokenizer), generator=torch.Generator().manual_seed(0)
         )

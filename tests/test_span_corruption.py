@@ -345,11 +345,11 @@ FEW = Vocabulary(FIRST, EOS, num_sentinels=2)
     ("ids", "options", "message"),
     [
         (GOOD[0], {}, r"\(batch, length\)"),
-        (GOOD, {"vocab_size": 9}, "outside 0..vocab_size-1 with vocab_size=9"),
+        (GOOD, {"vocab_size": 9}, "ids from 9 to 9, the vocabulary has 0 to 8"),
         (GOOD, {"vocab_size": 250}, "first_sentinel_id=299 is outside the vocabulary 0..249"),
         (GOOD, {"rate": 0.0}, r"rate=0.0 must be in \(0, 1\]"),
         (GOOD, {"mean_span": 0.5}, "mean_span=0.5 must be at least 1"),
-        (GOOD, {"attention_mask": torch.ones(2, 7)}, r"\(2, 7\) must have the shape"),
+        (GOOD, {"attention_mask": torch.ones(2, 7)}, r"the shape \(2, 8\) .* \(2, 7\)"),
         (GOOD, {"attention_mask": torch.arange(8).repeat(2, 1) > 1}, "pad on the right"),
         (torch.full((2, 8), FIRST - 5), {}, "already hold 16 sentinels"),
         (

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -310,13 +311,29 @@ def test_bf16_stays_close_to_fp32_and_keeps_fp32_weights():
 @pytest.mark.slow
 def test_compiled_equals_eager():
     eager = run(gpt(), clm_at, clm_loss, steps=3).curve("loss")[1]
-    model = gpt()
+    model, graphs = gpt(), torch._dynamo.utils.counters["stats"]
+    torch._dynamo.reset()
+    graphs.clear()
     try:
         compiled = run(model, clm_at, clm_loss, steps=3, compile=True).curve("loss")[1]
     except torch._inductor.exc.InductorError as error:
         pytest.skip(f"torch.compile needs a C++ compiler here: {str(error)[:60]}")
+    assert graphs["unique_graphs"] == 1  # hidden_states, whole
     assert compiled == pytest.approx(eager, abs=1e-4)
     assert list(model.state_dict()) == list(gpt().state_dict())
+    assert "hidden_states" not in vars(model)  # compiled for the run only
+
+
+@pytest.mark.parametrize("make", [bert, gpt])
+def test_a_head_trains_over_a_compiled_backbone(make, monkeypatch):
+    compile_ = partial(torch.compile, backend="eager")  # what is compiled matters here, not how
+    monkeypatch.setattr(torch, "compile", compile_)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model, examples = SequenceClassifier(make(), 3), Examples([[5, 6], [7, 8]], [0, 1])
+    finetune(model, examples, examples, pad_token_id=0, epochs=1, compile=True, progress=False)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
+    assert "hidden_states" not in vars(model.backbone)
 
 
 # --- stopping ----------------------------------------------------------------------------------

@@ -8,22 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import (
-    Dropout,
-    FeedForward,
-    SelfAttention,
-    check_config,
-    check_ids,
-    check_mask,
-    check_select,
-    init_normal,
-    real_positions,
-    visible_keys,
-)
+from course_utils.checks import check_ids, check_like, require
+
+from .base import Config, LanguageModel, init_normal
+from .layers import Dropout, FeedForward, SelfAttention, real_positions, visible_keys
 
 
 @dataclass(frozen=True)
-class BertConfig:
+class BertConfig(Config):
     """The sizes of a BERT; the defaults are BERT-base."""
 
     vocab_size: int = 30522
@@ -38,21 +30,16 @@ class BertConfig:
     pad_token_id: int = 0
     next_sentence: bool = False  # carry the pooler and the two-way head of §3.1, task 2
 
-    def __post_init__(self) -> None:
-        """Check the sizes."""
-        check_config(self)
-
 
 class BertBlock(nn.Module):
     """Attention, then feed-forward, each added to its input and **then** normalised (post-norm)."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        d, heads = config.hidden_size, config.num_heads
-        self.attention = SelfAttention(d, heads, d // heads, dropout=config.dropout)
-        self.attention_norm = nn.LayerNorm(d, config.layer_norm_eps)
-        self.feed_forward = FeedForward(d, config.intermediate_size, "gelu")
-        self.feed_forward_norm = nn.LayerNorm(d, config.layer_norm_eps)
+        self.attention = SelfAttention(config)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.feed_forward = FeedForward(config, "gelu")
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -75,7 +62,7 @@ class MaskedLMHead(nn.Module):
         return self.norm(F.gelu(self.dense(hidden)))
 
 
-class Bert(nn.Module):
+class Bert(LanguageModel):
     """BERT with its masked-language-model head; `next_sentence=True` adds the second head."""
 
     def __init__(self, config: BertConfig) -> None:
@@ -124,32 +111,15 @@ class Bert(nn.Module):
         Raises:
             ValueError: ids, mask or segments of a wrong shape, dtype or range.
         """
-        check_ids("input_ids", input_ids, self.config.vocab_size, self.config.max_length)
+        mask = self.check_inputs(input_ids, attention_mask)
         if token_type_ids is not None:
-            types = self.config.type_vocab_size
-            check_ids("token_type_ids", token_type_ids, types, like=input_ids)
-        mask = check_mask(attention_mask, input_ids)
+            check_like(input_ids, token_type_ids=token_type_ids)
+            check_ids(token_type_ids, self.config.type_vocab_size, "token_type_ids")
         x = self.embed(input_ids, mask, token_type_ids)
         seen = None if mask is None else visible_keys(mask, input_ids.size(1), causal=False)
         for block in self.blocks:
             x = block(x, seen)
         return x
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        select: Tensor | None = None,
-    ) -> Tensor:
-        """Vocabulary logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V).
-
-        Computing logits only where something is predicted is what makes 15% masking cheap: the
-        projection to the vocabulary is the largest single product of a small BERT.
-        """
-        check_select(select, input_ids)
-        hidden = self.hidden_states(input_ids, attention_mask, token_type_ids)
-        return F.linear(*self.project(hidden if select is None else hidden[select]))
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), bias (V,)."""
@@ -161,6 +131,6 @@ class Bert(nn.Module):
         Raises:
             ValueError: the model was built without `next_sentence=True`.
         """
-        if not self.config.next_sentence:
-            raise ValueError("this Bert has no NSP head: build it with next_sentence=True")
+        has_head = self.config.next_sentence
+        require(has_head, "this Bert has no NSP head: build it with next_sentence=True")
         return self.next_sentence(torch.tanh(self.pooler(hidden[:, 0])))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from course_utils.checks import require
 
 
 @dataclass(frozen=True)
@@ -17,19 +20,6 @@ class Generated:
     new_ids: Tensor  # (B, new)
     probabilities: Tensor  # (B, new): of each chosen token, under the model's own softmax; 1 at pad
     distributions: Tensor | None = None  # (B, new, V) with keep_distributions=True
-
-
-def check_room(what: str, wanted: int, available: int) -> None:
-    """Refuse more tokens than there are positions.
-
-    Raises:
-        ValueError: `wanted` is above `available`.
-    """
-    if wanted > available:
-        raise ValueError(
-            f"{what}: {wanted} tokens, but the model has {available} positions; shorten the text "
-            "or ask for fewer new tokens"
-        )
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
@@ -62,10 +52,9 @@ def choose_next(
     Raises:
         ValueError: temperature below 0, top_k below 1, or top_p outside (0, 1].
     """
-    if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError(f"temperature ≥ 0 and top_k ≥ 1 are wanted: {temperature=}, {top_k=}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must lie in (0, 1], got {top_p}")
+    require(temperature >= 0, f"it must be 0 or more: {temperature=}")
+    require(top_k is None or top_k >= 1, f"it must be at least 1: {top_k=}")
+    require(top_p is None or 0 < top_p <= 1, f"it must lie in (0, 1]: {top_p=}")
     if temperature == 0:
         return logits.argmax(-1)  # (B,)
     logits = logits / temperature
@@ -102,29 +91,33 @@ def continue_text(
     Raises:
         ValueError: max_new_tokens below 1, or a choice out of range.
     """
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    require(max_new_tokens >= 1, f"max_new_tokens must be at least 1, got {max_new_tokens}")
     pad = pad_token_id if pad_token_id is not None else eos_token_id
     start, done = ids.size(1), torch.zeros(ids.size(0), dtype=torch.bool, device=ids.device)
     chosen, kept = [], []
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():  # less to do for each small operation than under no_grad
-            for _ in range(max_new_tokens):
-                logits = step(ids).float()  # (B, V)
-                token = choose_next(logits, **choice).masked_fill(done, pad or 0)  # (B,)
-                distribution = logits.softmax(-1)
-                probability = distribution.gather(-1, token[:, None])
-                chosen.append(probability.masked_fill(done[:, None], 1.0))
-                kept.append(distribution if keep_distributions else None)
-                ids = torch.cat([ids, token[:, None]], dim=1)
-                if eos_token_id is not None:
-                    done |= token == eos_token_id
-                    if done.all():
-                        break
-    finally:
-        model.train(training)
+    # inference_mode: less to do for each small operation than under no_grad
+    with evaluating(model), torch.inference_mode():
+        for _ in range(max_new_tokens):
+            logits = step(ids).float()  # (B, V)
+            token = choose_next(logits, **choice).masked_fill(done, pad or 0)  # (B,)
+            distribution = logits.softmax(-1)
+            probability = distribution.gather(-1, token[:, None])
+            chosen.append(probability.masked_fill(done[:, None], 1.0))
+            kept.append(distribution if keep_distributions else None)
+            ids = torch.cat([ids, token[:, None]], dim=1)
+            if eos_token_id is not None and (done := done | (token == eos_token_id)).all():
+                break
     every = torch.stack(kept, 1) if keep_distributions else None
     ids = ids.clone()  # an ordinary tensor again, that a model can be trained on
     return Generated(ids, ids[:, start:], torch.cat(chosen, 1), every)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off for a while."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

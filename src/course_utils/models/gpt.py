@@ -8,24 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .generation import Generated, check_room, continue_text
-from .layers import (
-    Dropout,
-    FeedForward,
-    KeyValueCache,
-    SelfAttention,
-    check_config,
-    check_ids,
-    check_mask,
-    check_select,
-    init_normal,
-    real_positions,
-    visible_keys,
-)
+from .base import Config, LanguageModel, init_normal
+from .generation import Generated, continue_text
+from .layers import Dropout, FeedForward, KeyValueCache, SelfAttention, real_positions, visible_keys
 
 
 @dataclass(frozen=True)
-class GptConfig:
+class GptConfig(Config):
     """The sizes of a GPT; the defaults are GPT-2 small (124M)."""
 
     vocab_size: int = 50257
@@ -39,21 +28,16 @@ class GptConfig:
     eos_token_id: int | None = 50256
     pad_token_id: int | None = None
 
-    def __post_init__(self) -> None:
-        """Check the sizes."""
-        check_config(self)
-
 
 class GptBlock(nn.Module):
     """Normalise, **then** attend or feed forward, and add to the stream (pre-norm)."""
 
     def __init__(self, config: GptConfig) -> None:
         super().__init__()
-        d, heads = config.hidden_size, config.num_heads
-        self.attention_norm = nn.LayerNorm(d, config.layer_norm_eps)
-        self.attention = SelfAttention(d, heads, d // heads, dropout=config.dropout)
-        self.feed_forward_norm = nn.LayerNorm(d, config.layer_norm_eps)
-        self.feed_forward = FeedForward(d, config.intermediate_size, "gelu_tanh")
+        self.attention_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.attention = SelfAttention(config)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.feed_forward = FeedForward(config, "gelu_tanh")
         self.dropout = Dropout(config.dropout)
 
     def forward(
@@ -70,7 +54,7 @@ class GptBlock(nn.Module):
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
-class Gpt(nn.Module):
+class Gpt(LanguageModel):
     """GPT-2 with its language-model head, which is the token embedding once more."""
 
     def __init__(self, config: GptConfig) -> None:
@@ -104,10 +88,8 @@ class Gpt(nn.Module):
         Raises:
             ValueError: ids or mask of a wrong shape, dtype or range.
         """
-        check_ids("input_ids", input_ids, self.config.vocab_size)
-        past, new = (cache.length if cache else 0), input_ids.size(1)
-        check_room("input_ids", past + new, self.config.max_length)
-        return self.read(input_ids, check_mask(attention_mask, input_ids, past + new), cache)
+        past = cache.length if cache else 0
+        return self.read(input_ids, self.check_inputs(input_ids, attention_mask, past), cache)
 
     def read(
         self, input_ids: Tensor, mask: Tensor | None, cache: KeyValueCache | None = None
@@ -136,17 +118,6 @@ class Gpt(nn.Module):
             mask = torch.ones(1, past + new, device=self.token_embedding.weight.device)
         return visible_keys(mask, new, causal=True)
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        select: Tensor | None = None,
-    ) -> Tensor:
-        """Next-token logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V)."""
-        check_select(select, input_ids)
-        hidden = self.hidden_states(input_ids, attention_mask)
-        return F.linear(*self.project(hidden if select is None else hidden[select]))
-
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:
         """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), no bias."""
         return hidden, self.token_embedding.weight, None
@@ -174,21 +145,16 @@ class Gpt(nn.Module):
         Raises:
             ValueError: padding on the right, or more tokens than the model has positions.
         """
-        check_ids("input_ids", input_ids, self.config.vocab_size)
-        length = input_ids.size(1)
-        check_room("prompt and new tokens", length + max_new_tokens, self.config.max_length)
-        mask = check_mask(attention_mask, input_ids)
+        mask = self.check_inputs(input_ids, attention_mask, more=max_new_tokens)
         if mask is not None and not bool((mask.dim() == 2) & mask[:, -1].all()):
             raise ValueError("a prompt ends in padding: pad on the left (padding_side='left')")
-        capacity = length + max_new_tokens
-        cache = KeyValueCache(self.config.num_layers, capacity) if use_cache else None
+        config, length = self.config, input_ids.size(1)
+        cache = KeyValueCache(config.num_layers, length + max_new_tokens) if use_cache else None
 
         def step(ids: Tensor) -> Tensor:  # all ids so far (B, K) → logits of the next (B, V)
-            grown = mask
-            if mask is not None:
-                grown = F.pad(mask.long(), (0, ids.size(1) - length), value=1)
             new = ids if cache is None else ids[:, cache.length :]
+            grown = None if mask is None else F.pad(mask.long(), (0, ids.size(1) - length), value=1)
             return F.linear(*self.project(self.read(new, grown, cache)[:, -1]))
 
-        ends = {"eos_token_id": self.config.eos_token_id, "pad_token_id": self.config.pad_token_id}
+        ends = {"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id}
         return continue_text(self, step, input_ids, max_new_tokens, **ends | choice)

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.checks import require
+
+from .base import init_normal
 from .bert import Bert
 from .gpt import Gpt
-from .layers import Dropout, init_normal
+from .layers import Dropout, add_mask
 
 
 def last_real(attention_mask: Tensor | None, ids: Tensor) -> Tensor:
@@ -38,50 +41,54 @@ def small_linear(num_inputs: int, num_outputs: int) -> nn.Linear:
     Raises:
         ValueError: no output.
     """
-    if num_outputs < 1:
-        raise ValueError(f"a head needs at least one output, got {num_outputs}")
+    require(num_outputs >= 1, f"a head needs at least one output, got {num_outputs}")
     linear = nn.Linear(num_inputs, num_outputs)
     init_normal(linear)
     return linear
 
 
 class Head(nn.Module):
-    """A backbone, dropout, and a linear map whose start is small, like the backbone's own."""
+    """A backbone, dropout, and a linear map whose start is small, like the backbone's own.
+
+    Raises:
+        ValueError: no output, or a backbone that is neither a Bert nor a Gpt.
+    """
 
     def __init__(
         self, backbone: Bert | Gpt, num_outputs: int, dropout: float | None = None
     ) -> None:
         super().__init__()
-        if not isinstance(backbone, Bert | Gpt):
-            raise ValueError(
-                f"a head needs a Bert or a Gpt below it, got {type(backbone).__name__}; T5 answers "
-                "in words instead: train it to write the label"
-            )
+        require(
+            isinstance(backbone, Bert | Gpt),
+            f"a head needs a Bert or a Gpt below it, got {type(backbone).__name__}; T5 answers in "
+            "words instead: train it to write the label",
+        )
         self.backbone = backbone
         self.dropout = Dropout(backbone.config.dropout if dropout is None else dropout)
         self.output = small_linear(backbone.config.hidden_size, num_outputs)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Read ids (B, T) and answer, as the class says."""
+        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
+        return self.answer(hidden, input_ids, attention_mask)
 
 
 class SequenceClassifier(Head):
     """One label a text."""
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
-    ) -> Tensor:
-        """Ids (B, T) → logits (B, labels)."""
-        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
-        vector = sentence_vector(self.backbone, hidden, attention_mask, input_ids)
+    def answer(self, hidden: Tensor, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """Hidden states (B, T, d) → logits (B, labels)."""
+        vector = sentence_vector(self.backbone, hidden, mask, ids)
         return self.output(self.dropout(vector))
 
 
 class TokenClassifier(Head):
     """One label a token, as in named-entity recognition (Devlin et al. 2019, §5.3)."""
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
-    ) -> Tensor:
-        """Ids (B, T) → logits (B, T, labels)."""
-        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
+    def answer(self, hidden: Tensor, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """Hidden states (B, T, d) → logits (B, T, labels)."""
         return self.output(self.dropout(hidden))
 
 
@@ -91,15 +98,10 @@ class SpanExtractor(Head):
     def __init__(self, backbone: Bert | Gpt, dropout: float | None = None) -> None:
         super().__init__(backbone, 2, dropout)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
-    ) -> Tensor:
-        """Ids (B, T) → start and end scores (B, 2, T), −∞ at padding."""
-        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
+    def answer(self, hidden: Tensor, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """Hidden states (B, T, d) → start and end scores (B, 2, T), −∞ at padding."""
         scores = self.output(self.dropout(hidden)).transpose(1, 2)
-        if attention_mask is None:
-            return scores
-        return scores.masked_fill(~attention_mask.bool()[:, None, :], float("-inf"))
+        return scores if mask is None else add_mask(scores, mask.bool()[:, None, :])
 
     @staticmethod
     def best_span(scores: Tensor, max_length: int = 30) -> Tensor:
@@ -119,21 +121,14 @@ class JointIntentSlots(Head):
     """
 
     def __init__(
-        self,
-        backbone: Bert | Gpt,
-        num_intents: int,
-        num_slots: int,
-        dropout: float | None = None,
+        self, backbone: Bert | Gpt, num_intents: int, num_slots: int, dropout: float | None = None
     ) -> None:
         super().__init__(backbone, num_intents, dropout)
         self.slots = small_linear(backbone.config.hidden_size, num_slots)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Ids (B, T) → intent logits (B, intents), slot logits (B, T, slots); one encoder pass."""
-        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
-        vector = sentence_vector(self.backbone, hidden, attention_mask, input_ids)
+    def answer(self, hidden: Tensor, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Hidden states (B, T, d) → logits of intents (B, intents) and slots (B, T, slots)."""
+        vector = sentence_vector(self.backbone, hidden, mask, ids)
         return self.output(self.dropout(vector)), self.slots(self.dropout(hidden))
 
 

@@ -1,124 +1,71 @@
 """Weights in and out: Hugging Face ⇄ ours. Every key and every shape is accounted for, both ways.
 
-One table a family says which of their tensors make one of ours; both directions read it.
+One row of `FAMILIES` a paradigm. Its table says which of their layers make one of ours; both
+directions read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import transformers
 from torch import Tensor, nn
 
+from course_utils.checks import require
+
 from .bert import Bert, BertConfig
 from .gpt import Gpt, GptConfig
 from .t5 import T5, T5Config
 
-
-@dataclass(frozen=True)
-class Rule:
-    """Our tensor is theirs, stacked along the output dimension (fused q, k, v) or transposed."""
-
-    ours: str
-    theirs: tuple[str, ...]
-    transpose: bool = False  # GPT-2's Conv1D keeps (in, out) where nn.Linear keeps (out, in)
-
-
-def _pair(ours: str, *theirs: str, bias: bool = True, transpose: bool = False) -> Iterator[Rule]:
-    """Rules for the weight and, if there is one, the bias of one layer."""
-    yield Rule(f"{ours}.weight", tuple(f"{name}.weight" for name in theirs), transpose)
-    if bias:
-        yield Rule(f"{ours}.bias", tuple(f"{name}.bias" for name in theirs))
-
-
-def bert_rules(config: BertConfig, prefix: str, head: bool) -> Iterator[Rule]:
-    """Name BERT's tensors; `prefix` is `bert.` inside a model with a head."""
-    embeddings = f"{prefix}embeddings"
-    yield from _pair("token_embedding", f"{embeddings}.word_embeddings", bias=False)
-    yield from _pair("position_embedding", f"{embeddings}.position_embeddings", bias=False)
-    yield from _pair("segment_embedding", f"{embeddings}.token_type_embeddings", bias=False)
-    yield from _pair("embedding_norm", f"{embeddings}.LayerNorm")
-    for i in range(config.num_layers):
-        ours, theirs = f"blocks.{i}", f"{prefix}encoder.layer.{i}"
-        parts = (f"{theirs}.attention.self.{part}" for part in ("query", "key", "value"))
-        yield from _pair(f"{ours}.attention.query_key_value", *parts)
-        yield from _pair(f"{ours}.attention.output", f"{theirs}.attention.output.dense")
-        yield from _pair(f"{ours}.attention_norm", f"{theirs}.attention.output.LayerNorm")
-        yield from _pair(f"{ours}.feed_forward.up", f"{theirs}.intermediate.dense")
-        yield from _pair(f"{ours}.feed_forward.down", f"{theirs}.output.dense")
-        yield from _pair(f"{ours}.feed_forward_norm", f"{theirs}.output.LayerNorm")
-    if head:
-        yield from _pair("head.dense", "cls.predictions.transform.dense")
-        yield from _pair("head.norm", "cls.predictions.transform.LayerNorm")
-        yield Rule("head.bias", ("cls.predictions.bias",))
-    if config.next_sentence:
-        yield from _pair("pooler", f"{prefix}pooler.dense")
-        yield from _pair("next_sentence", "cls.seq_relationship")
-
-
-def gpt_rules(config: GptConfig) -> Iterator[Rule]:
-    """Name GPT-2's tensors."""
-    yield from _pair("token_embedding", "transformer.wte", bias=False)
-    yield from _pair("position_embedding", "transformer.wpe", bias=False)
-    for i in range(config.num_layers):
-        ours, theirs = f"blocks.{i}", f"transformer.h.{i}"
-        yield from _pair(f"{ours}.attention_norm", f"{theirs}.ln_1")
-        attention = f"{ours}.attention.query_key_value"
-        yield from _pair(attention, f"{theirs}.attn.c_attn", transpose=True)
-        yield from _pair(f"{ours}.attention.output", f"{theirs}.attn.c_proj", transpose=True)
-        yield from _pair(f"{ours}.feed_forward_norm", f"{theirs}.ln_2")
-        yield from _pair(f"{ours}.feed_forward.up", f"{theirs}.mlp.c_fc", transpose=True)
-        yield from _pair(f"{ours}.feed_forward.down", f"{theirs}.mlp.c_proj", transpose=True)
-    yield from _pair("final_norm", "transformer.ln_f")
-
-
-def t5_rules(config: T5Config) -> Iterator[Rule]:
-    """Name T5's tensors."""
-    yield from _pair("token_embedding", "shared", bias=False)
-    for side, depth in (("encoder", config.num_layers), ("decoder", config.num_decoder_layers)):
-        first = f"{side}.block.0.layer.0.SelfAttention"
-        bias = f"{first}.relative_attention_bias"
-        yield from _pair(f"{side}.position_bias.bias", bias, bias=False)
-        for i in range(depth):
-            yield from _t5_block(config, f"{side}.blocks.{i}", f"{side}.block.{i}.layer", side)
-        yield from _pair(f"{side}.final_norm", f"{side}.final_layer_norm", bias=False)
-    if not config.tied:
-        yield from _pair("head", "lm_head", bias=False)
-
-
-def _t5_block(config: T5Config, ours: str, theirs: str, side: str) -> Iterator[Rule]:
-    """Name the tensors of one block; the feed-forward is sub-layer 1, or 2 in the decoder."""
-    attention, last = f"{theirs}.0.SelfAttention", 1
-    yield from _pair(f"{ours}.attention_norm", f"{theirs}.0.layer_norm", bias=False)
-    parts = (f"{attention}.{part}" for part in "qkv")
-    yield from _pair(f"{ours}.attention.query_key_value", *parts, bias=False)
-    yield from _pair(f"{ours}.attention.output", f"{attention}.o", bias=False)
-    if side == "decoder":
-        cross, last = f"{theirs}.1.EncDecAttention", 2
-        yield from _pair(f"{ours}.cross_norm", f"{theirs}.1.layer_norm", bias=False)
-        yield from _pair(f"{ours}.cross_attention.query", f"{cross}.q", bias=False)
-        yield from _pair(
-            f"{ours}.cross_attention.key_value", f"{cross}.k", f"{cross}.v", bias=False
-        )
-        yield from _pair(f"{ours}.cross_attention.output", f"{cross}.o", bias=False)
-    yield from _pair(f"{ours}.feed_forward_norm", f"{theirs}.{last}.layer_norm", bias=False)
-    dense, names = f"{theirs}.{last}.DenseReluDense", {"up": "wi", "down": "wo"}
-    if config.gated:  # v1.1: the activation sits on wi_0
-        names = {"gate": "wi_0", "up": "wi_1", "down": "wo"}
-    for name, their_name in names.items():
-        yield from _pair(f"{ours}.feed_forward.{name}", f"{dense}.{their_name}", bias=False)
-
-
-# Repetitions of a tied tensor, and parts that hold no weight of the model proper.
-TIED = {
-    "cls.predictions.decoder.weight",
-    "cls.predictions.decoder.bias",
-    "lm_head.weight",
-    "encoder.embed_tokens.weight",
-    "decoder.embed_tokens.weight",
-}
+# Our layer = theirs, with # for the number of a block; a+b: theirs lie one after the other in ours
+# (fused queries, keys and values). Weights and biases follow their layer.
+BERT_LAYERS = """
+    token_embedding = bert.embeddings.word_embeddings
+    position_embedding = bert.embeddings.position_embeddings
+    segment_embedding = bert.embeddings.token_type_embeddings
+    embedding_norm = bert.embeddings.LayerNorm
+    blocks.#.attention.query_key_value = bert.encoder.layer.#.attention.self.query+key+value
+    blocks.#.attention.output = bert.encoder.layer.#.attention.output.dense
+    blocks.#.attention_norm = bert.encoder.layer.#.attention.output.LayerNorm
+    blocks.#.feed_forward.up = bert.encoder.layer.#.intermediate.dense
+    blocks.#.feed_forward.down = bert.encoder.layer.#.output.dense
+    blocks.#.feed_forward_norm = bert.encoder.layer.#.output.LayerNorm
+    head.dense = cls.predictions.transform.dense
+    head.norm = cls.predictions.transform.LayerNorm
+    head = cls.predictions
+    pooler = bert.pooler.dense
+    next_sentence = cls.seq_relationship"""
+GPT_LAYERS = """
+    token_embedding = transformer.wte
+    position_embedding = transformer.wpe
+    blocks.#.attention_norm = transformer.h.#.ln_1
+    blocks.#.attention.query_key_value = transformer.h.#.attn.c_attn
+    blocks.#.attention.output = transformer.h.#.attn.c_proj
+    blocks.#.feed_forward_norm = transformer.h.#.ln_2
+    blocks.#.feed_forward.up = transformer.h.#.mlp.c_fc
+    blocks.#.feed_forward.down = transformer.h.#.mlp.c_proj
+    final_norm = transformer.ln_f"""
+T5_STACK = """
+    @.position_bias.bias = @.block.0.layer.0.SelfAttention.relative_attention_bias
+    @.blocks.#.attention_norm = @.block.#.layer.0.layer_norm
+    @.blocks.#.attention.query_key_value = @.block.#.layer.0.SelfAttention.q+k+v
+    @.blocks.#.attention.output = @.block.#.layer.0.SelfAttention.o
+    @.blocks.#.cross_norm = @.block.#.layer.1.layer_norm
+    @.blocks.#.cross_attention.query = @.block.#.layer.1.EncDecAttention.q
+    @.blocks.#.cross_attention.key_value = @.block.#.layer.1.EncDecAttention.k+v
+    @.blocks.#.cross_attention.output = @.block.#.layer.1.EncDecAttention.o
+    @.blocks.#.feed_forward_norm = @.block.#.layer.LAST.layer_norm
+    @.blocks.#.feed_forward.gate = @.block.#.layer.LAST.DenseReluDense.wi_0
+    @.blocks.#.feed_forward.up = @.block.#.layer.LAST.DenseReluDense.wi
+    @.blocks.#.feed_forward.down = @.block.#.layer.LAST.DenseReluDense.wo
+    @.final_norm = @.final_layer_norm"""
+T5_LAYERS = "token_embedding = shared\nhead = lm_head" + "".join(
+    T5_STACK.replace("@", side).replace("LAST", last)
+    for side, last in (("encoder", "1"), ("decoder", "2"))
+)
 
 # Our field of the configuration = theirs. One dropout rate of ours stands for several of theirs.
 BERT_FIELDS = """vocab_size=vocab_size hidden_size=hidden_size num_layers=num_hidden_layers
@@ -136,101 +83,136 @@ T5_FIELDS = """vocab_size=vocab_size hidden_size=d_model head_size=d_kv num_laye
     relative_max_distance=relative_attention_max_distance layer_norm_eps=layer_norm_epsilon
     pad_token_id=pad_token_id eos_token_id=eos_token_id"""
 
+# The values of their settings that ours computes.
+BERT_ONLY = """hidden_act=gelu is_decoder=False add_cross_attention=False
+    position_embedding_type=absolute tie_word_embeddings=True"""
+GPT_ONLY = """activation_function=gelu_new|gelu_pytorch_tanh add_cross_attention=False
+    scale_attn_weights=True scale_attn_by_inverse_layer_idx=False tie_word_embeddings=True"""
+T5_ONLY = "feed_forward_proj=relu|gated-gelu"
 
-def _fields(table: str) -> list[tuple[str, str]]:
-    return [tuple(field.split("=")) for field in table.split()]
-
-
-def _sizes_from(hf: transformers.PreTrainedConfig, table: str) -> dict[str, object]:
-    """Read our fields out of their configuration; refuse two values for one field of ours."""
-    sizes: dict[str, object] = {}
-    for ours, theirs in _fields(table):
-        value = getattr(hf, theirs)
-        if sizes.setdefault(ours, value) != value:
-            raise ValueError(
-                f"{hf.model_type}: {theirs}={value} differs from {sizes[ours]}; ours has one {ours}"
-            )
-    return sizes
+# Repetitions of a tied tensor.
+TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias", "lm_head.weight"}
+TIED |= {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}
 
 
-def _sizes_to(config: object, table: str) -> dict[str, object]:
-    return {theirs: getattr(config, ours) for ours, theirs in _fields(table)}
+def _bert_extras(hf: nn.Module) -> dict[str, object]:
+    return {"next_sentence": isinstance(hf, transformers.BertForPreTraining)}
 
 
-def _refuse(hf: transformers.PreTrainedConfig, **supported: tuple[object, ...]) -> None:
-    """Refuse, by name, a setting that ours does not compute."""
-    for name, values in supported.items():
-        if (got := getattr(hf, name, values[0])) not in values:
-            raise ValueError(
-                f"{hf.model_type}: {name}={got!r} is not supported, only "
-                + " or ".join(map(repr, values))
-            )
+def _gpt_extras(hf: nn.Module) -> dict[str, object]:
+    return {"intermediate_size": hf.config.n_inner or 4 * hf.config.n_embd}
 
 
-def _bert_config(hf: transformers.BertConfig, next_sentence: bool) -> BertConfig:
-    _refuse(
-        hf,
-        hidden_act=("gelu",),
-        is_decoder=(False,),
-        add_cross_attention=(False,),
-        position_embedding_type=("absolute",),
-        tie_word_embeddings=(True,),
-    )
-    return BertConfig(**_sizes_from(hf, BERT_FIELDS), next_sentence=next_sentence)
+def _t5_extras(hf: nn.Module) -> dict[str, object]:
+    tied = hf.lm_head.weight is hf.shared.weight
+    return {
+        "gated": hf.config.feed_forward_proj == "gated-gelu",
+        "tied": tied,
+        "scale_logits": getattr(hf.config, "scale_decoder_outputs", tied),
+        "decoder_start_token_id": getattr(hf.config, "decoder_start_token_id", 0),
+    }
 
 
-def _gpt_config(hf: transformers.GPT2Config) -> GptConfig:
-    _refuse(
-        hf,
-        activation_function=("gelu_new", "gelu_pytorch_tanh"),
-        add_cross_attention=(False,),
-        scale_attn_weights=(True,),
-        scale_attn_by_inverse_layer_idx=(False,),
-        tie_word_embeddings=(True,),
-    )
-    sizes = _sizes_from(hf, GPT_FIELDS)
-    return GptConfig(**sizes | {"intermediate_size": hf.n_inner or 4 * hf.n_embd})
+def _new_bert(config: BertConfig, sizes: dict[str, object]) -> nn.Module:
+    names = (transformers.BertForMaskedLM, transformers.BertForPreTraining)
+    return names[config.next_sentence](transformers.BertConfig(**sizes))
 
 
-def _t5_config(hf: transformers.T5Config, tied: bool) -> T5Config:
-    _refuse(hf, feed_forward_proj=("relu", "gated-gelu"))
-    return T5Config(
-        **_sizes_from(hf, T5_FIELDS),
-        gated=hf.feed_forward_proj == "gated-gelu",
-        tied=tied,
-        scale_logits=getattr(hf, "scale_decoder_outputs", tied),
-        decoder_start_token_id=getattr(hf, "decoder_start_token_id", hf.pad_token_id),
-    )
+def _new_gpt(config: GptConfig, sizes: dict[str, object]) -> nn.Module:
+    hf = transformers.GPT2Config(**sizes, bos_token_id=config.eos_token_id)
+    return transformers.GPT2LMHeadModel(hf)
 
 
-def _hf_t5_config(config: T5Config) -> transformers.T5Config:
-    hf = transformers.T5Config(
-        **_sizes_to(config, T5_FIELDS),
-        feed_forward_proj="gated-gelu" if config.gated else "relu",
-        decoder_start_token_id=config.decoder_start_token_id,
-    )
-    hf.scale_decoder_outputs = config.scale_logits  # transformers ≥ 5 guesses it from the tie
+def _new_t5(config: T5Config, sizes: dict[str, object]) -> nn.Module:
+    sizes["feed_forward_proj"] = "gated-gelu" if config.gated else "relu"
+    sizes["decoder_start_token_id"] = config.decoder_start_token_id
+    settings = transformers.T5Config(**sizes)
+    settings.scale_decoder_outputs = config.scale_logits  # transformers ≥ 5 guesses it from the tie
+    hf = transformers.T5ForConditionalGeneration(settings)
+    if not config.tied:  # transformers ≥ 5 ties at birth whatever the config says
+        hf.lm_head.weight = nn.Parameter(hf.lm_head.weight.detach().clone())
     return hf
 
 
-def _rules_for_hf(hf: nn.Module) -> tuple[nn.Module, list[Rule]]:
-    """Build our untrained twin of a Hugging Face model, and the table that connects them."""
-    if isinstance(hf, transformers.BertForPreTraining | transformers.BertForMaskedLM):
-        config = _bert_config(hf.config, isinstance(hf, transformers.BertForPreTraining))
-        return Bert(config), list(bert_rules(config, "bert.", head=True))
-    if isinstance(hf, transformers.BertModel):
-        config = _bert_config(hf.config, next_sentence=False)
-        return Bert(config), list(bert_rules(config, "", head=False))
-    if isinstance(hf, transformers.GPT2LMHeadModel):
-        config = _gpt_config(hf.config)
-        return Gpt(config), list(gpt_rules(config))
-    if isinstance(hf, transformers.T5ForConditionalGeneration):
-        config = _t5_config(hf.config, tied=hf.lm_head.weight is hf.shared.weight)
-        return T5(config), list(t5_rules(config))
-    raise ValueError(
-        f"{type(hf).__name__} is not supported: BertForMaskedLM, BertForPreTraining, BertModel, "
-        "GPT2LMHeadModel and T5ForConditionalGeneration are"
-    )
+@dataclass(frozen=True)
+class Family:
+    """One paradigm here and there: classes, tables, and what no table says."""
+
+    ours: type[nn.Module]
+    config: type
+    theirs: tuple[type[nn.Module], ...]
+    layers: str
+    fields: str
+    only: str
+    extras: Callable[[nn.Module], dict[str, object]]  # of our configuration
+    new: Callable[..., nn.Module]  # an untrained model of theirs
+
+
+_BERTS = (transformers.BertForPreTraining, transformers.BertForMaskedLM, transformers.BertModel)
+_GPTS, _T5S = (transformers.GPT2LMHeadModel,), (transformers.T5ForConditionalGeneration,)
+FAMILIES = (
+    Family(Bert, BertConfig, _BERTS, BERT_LAYERS, BERT_FIELDS, BERT_ONLY, _bert_extras, _new_bert),
+    Family(Gpt, GptConfig, _GPTS, GPT_LAYERS, GPT_FIELDS, GPT_ONLY, _gpt_extras, _new_gpt),
+    Family(T5, T5Config, _T5S, T5_LAYERS, T5_FIELDS, T5_ONLY, _t5_extras, _new_t5),
+)
+
+
+def _pairs(table: str) -> list[list[str]]:
+    return [pair.split("=") for pair in table.split()]
+
+
+def _config_from(family: Family, hf: nn.Module) -> object:
+    """Read our configuration out of theirs; refuse, by name, what ours does not compute."""
+    kind = hf.config.model_type
+    for name, values in _pairs(family.only):
+        got = getattr(hf.config, name, values.split("|")[0])
+        if str(got) not in values.split("|"):
+            raise ValueError(
+                f"{kind}: {name}={got!r} is not supported, only {values.replace('|', ' or ')}"
+            )
+    sizes: dict[str, object] = {}
+    for ours, theirs in _pairs(family.fields):
+        value = getattr(hf.config, theirs)
+        if sizes.setdefault(ours, value) != value:
+            raise ValueError(
+                f"{kind}: {theirs}={value} differs from {sizes[ours]}; ours has one {ours}"
+            )
+    return family.config(**sizes | family.extras(hf))
+
+
+def _rules(family: Family, model: nn.Module) -> dict[str, list[str]]:
+    """For each of our tensors the names of theirs that make it, from the family's table."""
+    lines = (line.split(" = ") for line in family.layers.strip().splitlines())
+    table = {ours.strip(): theirs for ours, theirs in lines}
+    if getattr(model.config, "gated", False):  # T5 v1.1: the activation sits on wi_0
+        table = {k: v.replace(".wi", ".wi_1") if k.endswith(".up") else v for k, v in table.items()}
+    rules = {}
+    for name in model.state_dict():
+        layer, _, kind = name.rpartition(".")
+        number = "".join(re.findall(r"\d+", layer))
+        place, _, parts = table[layer.replace(number or "#", "#")].rpartition(".")
+        place = f"{place}.".lstrip(".").replace("#", number)
+        rules[name] = [f"{place}{part}.{kind}" for part in parts.split("+")]
+    return rules
+
+
+def _turned(name: str, tensor: Tensor) -> Tensor:
+    """GPT-2's Conv1D, called c_…, keeps (in, out) where nn.Linear keeps (out, in)."""
+    return tensor.T if re.search(r"\.c_\w+\.weight$", name) else tensor
+
+
+def _twin(hf: nn.Module) -> tuple[nn.Module, dict[str, list[str]]]:
+    """Build our untrained twin of a Hugging Face model, and the rules that connect them."""
+    for family in FAMILIES:
+        if isinstance(hf, family.theirs):
+            ours = family.ours(_config_from(family, hf))
+            rules = _rules(family, ours)
+            if isinstance(hf, transformers.BertModel):  # no head, and names without "bert."
+                bare = {k: v for k, v in rules.items() if not k.startswith("head.")}
+                rules = {k: [name.removeprefix("bert.") for name in v] for k, v in bare.items()}
+            return ours, rules
+    known = ", ".join(theirs.__name__ for family in FAMILIES for theirs in family.theirs)
+    raise ValueError(f"{type(hf).__name__} is not supported, only {known}")
 
 
 def _check_keys(what: str, expected: set[str], found: set[str]) -> None:
@@ -239,6 +221,16 @@ def _check_keys(what: str, expected: set[str], found: set[str]) -> None:
         raise ValueError(f"{what} lacks {missing[:5]} ({len(missing)} in all)")
     if extra := sorted(found - expected):
         raise ValueError(f"{what} has unknown {extra[:5]} ({len(extra)} in all)")
+
+
+def _check_ties(hf: nn.Module) -> None:
+    """Refuse a T5 whose encoder or decoder reads another embedding than the shared one."""
+    sides = (hf.encoder, hf.decoder) if hasattr(hf, "shared") else ()
+    require(
+        all(torch.equal(side.embed_tokens.weight, hf.shared.weight) for side in sides),
+        "T5: encoder and decoder must share one token embedding; here `embed_tokens` differs from "
+        "`shared` (was the model built with tie_word_embeddings=False?)",
+    )
 
 
 def from_hf(hf: nn.Module) -> Bert | Gpt | T5:
@@ -250,40 +242,20 @@ def from_hf(hf: nn.Module) -> Bert | Gpt | T5:
     Raises:
         ValueError: a class or a setting that ours does not compute, or weights that do not fit.
     """
-    ours, rules = _rules_for_hf(hf)
+    ours, rules = _twin(hf)
     _check_ties(hf)
     theirs = hf.state_dict()
-    named = {name for rule in rules for name in rule.theirs}
-    bare = {name for name in theirs if name.startswith("pooler.")} | TIED
-    if not getattr(ours.config, "tied", True):
-        bare -= {"lm_head.weight"}
-    _check_keys(type(hf).__name__, named, set(theirs) - (bare - named))
-    weights = {rule.ours: _read(rule, theirs) for rule in rules}
-    state = ours.state_dict()
-    if isinstance(hf, transformers.BertModel):
-        weights = {
-            name: value for name, value in state.items() if name.startswith("head.")
-        } | weights
-    _check_keys("the table of weights", set(state), set(weights))
-    ours.load_state_dict(weights)
+    named = {name for names in rules.values() for name in names}
+    left_behind = {name for name in theirs if name.startswith("pooler.")} | TIED
+    _check_keys(type(hf).__name__, named, set(theirs) - (left_behind - named))
+    weights = {name: _read(names, theirs) for name, names in rules.items()}
+    ours.load_state_dict(ours.state_dict() | weights)
     dtype = next(hf.parameters()).dtype
     return ours.to(device=hf.device, dtype=dtype).train(hf.training)
 
 
-def _check_ties(hf: nn.Module) -> None:
-    """Refuse a T5 whose encoder or decoder reads another embedding than the shared one."""
-    if isinstance(hf, transformers.T5ForConditionalGeneration):
-        for side in (hf.encoder, hf.decoder):
-            if not torch.equal(side.embed_tokens.weight, hf.shared.weight):
-                raise ValueError(
-                    "T5: encoder and decoder must share one token embedding; here `embed_tokens` "
-                    "differs from `shared` (was the model built with tie_word_embeddings=False?)"
-                )
-
-
-def _read(rule: Rule, theirs: dict[str, Tensor]) -> Tensor:
-    parts = [theirs[name].T if rule.transpose else theirs[name] for name in rule.theirs]
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+def _read(names: list[str], theirs: dict[str, Tensor]) -> Tensor:
+    return torch.cat([_turned(name, theirs[name]) for name in names])
 
 
 def to_hf(model: Bert | Gpt | T5) -> transformers.PreTrainedModel:
@@ -292,36 +264,16 @@ def to_hf(model: Bert | Gpt | T5) -> transformers.PreTrainedModel:
     Raises:
         ValueError: not one of our models, or weights that do not fit.
     """
-    hf, rules = _rules_for_ours(model)
-    ours, theirs = model.state_dict(), hf.state_dict()
-    _check_keys("the table of weights", set(ours), {rule.ours for rule in rules})
+    family = next((family for family in FAMILIES if isinstance(model, family.ours)), None)
+    require(family is not None, f"{type(model).__name__} is not one of Bert, Gpt, T5")
+    sizes = {theirs: getattr(model.config, ours) for ours, theirs in _pairs(family.fields)}
+    hf, ours = family.new(model.config, sizes), model.state_dict()
     weights: dict[str, Tensor] = {}
-    for rule in rules:
-        parts = ours[rule.ours].chunk(len(rule.theirs))
-        for name, part in zip(rule.theirs, parts, strict=True):
-            weights[name] = part.T if rule.transpose else part
-    _check_keys(type(hf).__name__, set(weights), set(theirs) - (TIED - set(weights)))
-    missing, _ = hf.load_state_dict(weights, strict=False)
-    _check_keys("the copy", set(missing) & TIED, set(missing))
+    for name, names in _rules(family, model).items():
+        parts = zip(names, ours[name].chunk(len(names)), strict=True)
+        weights |= {theirs: _turned(theirs, part) for theirs, part in parts}
+    _check_keys(type(hf).__name__, set(weights), set(hf.state_dict()) - (TIED - set(weights)))
+    hf.load_state_dict(weights, strict=False)  # not strict: what is tied stands there once more
     _check_ties(hf)
     parameter = next(model.parameters())
     return hf.to(device=parameter.device, dtype=parameter.dtype).train(model.training)
-
-
-def _rules_for_ours(model: nn.Module) -> tuple[transformers.PreTrainedModel, list[Rule]]:
-    """Build the untrained Hugging Face twin of our model, and the table that connects them."""
-    config = getattr(model, "config", None)
-    if isinstance(model, Bert):
-        names = (transformers.BertForMaskedLM, transformers.BertForPreTraining)
-        hf = names[config.next_sentence](transformers.BertConfig(**_sizes_to(config, BERT_FIELDS)))
-        return hf, list(bert_rules(config, "bert.", head=True))
-    if isinstance(model, Gpt):
-        sizes = _sizes_to(config, GPT_FIELDS) | {"bos_token_id": config.eos_token_id}
-        hf = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes))
-        return hf, list(gpt_rules(config))
-    if isinstance(model, T5):
-        hf = transformers.T5ForConditionalGeneration(_hf_t5_config(config))
-        if not config.tied:  # transformers ≥ 5 ties at birth whatever the config says
-            hf.lm_head.weight = nn.Parameter(hf.lm_head.weight.detach().clone())
-        return hf, list(t5_rules(config))
-    raise ValueError(f"{type(model).__name__} is not one of Bert, Gpt, T5")

@@ -1,4 +1,4 @@
-"""The parts that BERT, GPT and T5 share: attention, feed-forward, positions, cache, door checks.
+"""The parts that BERT, GPT and T5 share: attention, feed-forward, positions, cache.
 
 Shapes are written at line ends: B batch, T length (Q queries, K keys), H heads, D head size,
 d hidden size, V vocabulary. Everything is written once here and used by all three paradigms.
@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .base import Config
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # BERT: the exact form with the error function
@@ -117,21 +119,13 @@ class SelfAttention(nn.Module):
     Queries, keys and values come from one fused matrix. `scale=None` means 1/√D; T5 uses 1.
     """
 
-    def __init__(
-        self,
-        hidden_size: int,
-        num_heads: int,
-        head_size: int,
-        *,
-        bias: bool = True,
-        scale: float | None = None,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, config: Config, bias: bool = True, scale: float | None = None) -> None:
         super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
-        self.scale = head_size**-0.5 if scale is None else scale
-        self.query_key_value = nn.Linear(hidden_size, 3 * num_heads * head_size, bias=bias)
-        self.output = nn.Linear(num_heads * head_size, hidden_size, bias=bias)
+        d, width = config.hidden_size, config.num_heads * config.head_size
+        self.num_heads, self.dropout = config.num_heads, config.dropout
+        self.scale = config.head_size**-0.5 if scale is None else scale
+        self.query_key_value = nn.Linear(d, 3 * width, bias=bias)
+        self.output = nn.Linear(width, d, bias=bias)
 
     def project(self, x: Tensor) -> Tensor:
         """Queries, keys and values of (B, T, d): (3, B, H, T, D)."""
@@ -164,14 +158,13 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Attention of decoder positions (queries) to the encoder's output (keys and values)."""
 
-    def __init__(
-        self, hidden_size: int, num_heads: int, head_size: int, *, scale: float, dropout: float
-    ) -> None:
+    def __init__(self, config: Config, scale: float) -> None:
         super().__init__()
-        self.num_heads, self.scale, self.dropout = num_heads, scale, dropout
-        self.query = nn.Linear(hidden_size, num_heads * head_size, bias=False)
-        self.key_value = nn.Linear(hidden_size, 2 * num_heads * head_size, bias=False)
-        self.output = nn.Linear(num_heads * head_size, hidden_size, bias=False)
+        d, width = config.hidden_size, config.num_heads * config.head_size
+        self.num_heads, self.dropout, self.scale = config.num_heads, config.dropout, scale
+        self.query = nn.Linear(d, width, bias=False)
+        self.key_value = nn.Linear(d, 2 * width, bias=False)
+        self.output = nn.Linear(width, d, bias=False)
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Project the encoder's output (B, K, d) once, to (B, H, K, D) twice."""
@@ -189,24 +182,19 @@ class CrossAttention(nn.Module):
 class FeedForward(nn.Module):
     """Two linear maps with an activation between; `gated` multiplies by a second input map.
 
-    Vaswani et al. 2017, §3.3; the gated form is Shazeer 2020 (arXiv 2002.05202), §2.
+    Dropout at rate `p` between the two is T5's. Vaswani et al. 2017, §3.3; the gated form is
+    Shazeer 2020 (arXiv 2002.05202), §2.
     """
 
     def __init__(
-        self,
-        hidden_size: int,
-        intermediate_size: int,
-        activation: str,
-        *,
-        bias: bool = True,
-        gated: bool = False,
-        dropout: float = 0.0,
+        self, config: Config, activation: str, bias: bool = True, gated: bool = False, p: float = 0
     ) -> None:
         super().__init__()
-        self.up = nn.Linear(hidden_size, intermediate_size, bias=bias)
-        self.gate = nn.Linear(hidden_size, intermediate_size, bias=bias) if gated else None
-        self.down = nn.Linear(intermediate_size, hidden_size, bias=bias)
-        self.activation, self.dropout = ACTIVATIONS[activation], Dropout(dropout)
+        d, inner = config.hidden_size, config.intermediate_size
+        self.up = nn.Linear(d, inner, bias=bias)
+        self.gate = nn.Linear(d, inner, bias=bias) if gated else None
+        self.down = nn.Linear(inner, d, bias=bias)
+        self.activation, self.dropout = ACTIVATIONS[activation], Dropout(p)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, d) → (B, T, d), each position by itself."""
@@ -222,10 +210,11 @@ class RelativePositionBias(nn.Module):
     `max_distance`. Two-way in the encoder; the decoder looks back only and uses all for it.
     """
 
-    def __init__(self, num_buckets: int, max_distance: int, num_heads: int, two_way: bool) -> None:
+    def __init__(self, config: Config, two_way: bool) -> None:
         super().__init__()
-        self.num_buckets, self.max_distance, self.two_way = num_buckets, max_distance, two_way
-        self.bias = nn.Embedding(num_buckets, num_heads)
+        self.num_buckets, self.two_way = config.relative_buckets, two_way
+        self.max_distance = config.relative_max_distance
+        self.bias = nn.Embedding(self.num_buckets, config.num_heads)
 
     def buckets(self, distance: Tensor) -> Tensor:
         """Map key position minus query position (any shape) to bucket numbers."""
@@ -240,11 +229,15 @@ class RelativePositionBias(nn.Module):
         far = (exact + (growth * (half - exact)).long()).clamp(max=half - 1)
         return side + torch.where(steps < exact, steps, far)
 
-    def forward(self, length: int) -> Tensor:
-        """Bias of every position (query) over every other (key): (1, H, T, T)."""
-        positions = torch.arange(length, device=self.bias.weight.device)
+    def forward(self, mask: Tensor) -> Tensor:
+        """Bias of every position (query) over every other (key), −∞ where it may not look.
+
+        `mask` (B, T), 1 = real token; one-way, causality forbids too: (B, H, T, T).
+        """
+        positions = torch.arange(mask.size(-1), device=self.bias.weight.device)
         buckets = self.buckets(positions[None, :] - positions[:, None])  # (T, T)
-        return self.bias(buckets).permute(2, 0, 1).unsqueeze(0)
+        bias = self.bias(buckets).permute(2, 0, 1).unsqueeze(0)  # (1, H, T, T)
+        return add_mask(bias, visible_keys(mask, len(positions), causal=not self.two_way))
 
 
 def visible_keys(mask: Tensor, num_queries: int, causal: bool) -> Tensor:
@@ -277,123 +270,3 @@ def real_positions(mask: Tensor) -> Tensor:
 def add_mask(scores: Tensor, mask: Tensor) -> Tensor:
     """Add −∞ where a boolean mask is False; add a float mask as it is."""
     return scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
-
-
-def describe(value: object) -> str:
-    """Name the dtype and shape of a tensor, or the type of anything else."""
-    if isinstance(value, Tensor):
-        return f"{value.dtype} of shape {tuple(value.shape)}"
-    return type(value).__name__
-
-
-def check_ids(
-    name: str,
-    ids: Tensor,
-    vocab_size: int,
-    max_length: int | None = None,
-    like: Tensor | None = None,
-) -> None:
-    """Refuse ids that the model cannot read; `like` has the shape that they must have.
-
-    Raises:
-        ValueError: not an integer tensor (batch, length), empty, too long, or an id out of range.
-    """
-    if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.dtype not in (torch.int64, torch.int32):
-        raise ValueError(
-            f"{name} must be an int64 or int32 tensor of shape (batch, length), got "
-            f"{describe(ids)}; torch.tensor(ids)[None] makes one of a single sequence"
-        )
-    if like is not None and ids.shape != like.shape:
-        raise ValueError(
-            f"{name} has shape {tuple(ids.shape)}, it must be that of input_ids: "
-            f"{tuple(like.shape)}"
-        )
-    if ids.numel() == 0:
-        raise ValueError(f"{name} is empty: shape {tuple(ids.shape)}")
-    if max_length is not None and ids.size(1) > max_length:
-        raise ValueError(
-            f"{name} has {ids.size(1)} tokens, the model has {max_length} positions: "
-            "truncate the text, or build the model with a larger max_length"
-        )
-    if torch.compiler.is_compiling():  # reading values would break the compiled graph
-        return
-    low, high = (int(end) for end in ids.aminmax())
-    if low < 0 or high >= vocab_size:
-        raise ValueError(
-            f"{name} holds ids from {low} to {high}, the vocabulary has 0 to {vocab_size - 1}: "
-            "is this the tokenizer that the model was trained with?"
-        )
-
-
-def holds_only_0_and_1(mask: Tensor) -> bool:
-    """Tell a 0/1 mask from an additive one, whose 0 would mean the opposite."""
-    if mask.dtype == torch.bool or torch.compiler.is_compiling():
-        return True
-    low, high = mask.aminmax()
-    return bool(low >= 0) and bool(high <= 1)
-
-
-def check_mask(mask: Tensor | None, ids: Tensor, num_keys: int | None = None) -> Tensor | None:
-    """Refuse a mask that does not fit the ids; return None if it hides nothing.
-
-    Raises:
-        ValueError: wrong shape or dtype, or a row without a single real token.
-    """
-    if mask is None:
-        return None
-    batch, keys = ids.size(0), num_keys or ids.size(1)
-    fits = isinstance(mask, Tensor) and mask.shape in ((batch, keys), (batch, keys, keys))
-    if not fits or mask.is_floating_point() or not holds_only_0_and_1(mask):
-        raise ValueError(
-            f"attention_mask must be bool or 0/1 integers, 1 = real token, of shape "
-            f"({batch}, {keys}), or ({batch}, {keys}, {keys}) for packed documents; got "
-            f"{describe(mask)}"
-        )
-    if torch.compiler.is_compiling():
-        return mask
-    empty = ~mask.bool().flatten(1).any(-1)
-    if empty.any():
-        rows = empty.nonzero().flatten().tolist()
-        raise ValueError(f"attention_mask hides every token of row(s) {rows}: drop empty texts")
-    return None if bool(mask.all()) else mask
-
-
-def check_select(select: Tensor | None, ids: Tensor) -> None:
-    """Refuse a selection that does not fit the ids (B, T).
-
-    Raises:
-        ValueError: not a boolean tensor of the ids' shape.
-    """
-    if select is None:
-        return
-    if not isinstance(select, Tensor) or select.shape != ids.shape or select.dtype != torch.bool:
-        raise ValueError(
-            f"select must be a bool mask of shape {tuple(ids.shape)}, got {describe(select)}; "
-            "labels != -100 makes one"
-        )
-
-
-def check_config(config: object) -> None:
-    """Refuse sizes that make no model.
-
-    Raises:
-        ValueError: a size below 1, a dropout outside [0, 1), or heads that do not divide d.
-    """
-    for name, value in vars(config).items():
-        is_size = name.startswith("num_") or name.endswith(("_size", "_length"))
-        if is_size and value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"dropout must lie in [0, 1), got {config.dropout}")
-    if not hasattr(config, "head_size") and config.hidden_size % config.num_heads:
-        raise ValueError(
-            f"hidden_size {config.hidden_size} is no multiple of num_heads {config.num_heads}"
-        )
-
-
-def init_normal(module: nn.Module, std: float = 0.02) -> None:
-    """Draw a layer's weights from N(0, std²), its bias 0: BERT's and GPT-2's start."""
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=std)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .generation import Generated, continue_text
+from course_utils.checks import check_ids, require
+
+from .base import Config, LanguageModel
+from .generation import Generated, continue_text, evaluating
 from .layers import (
     CrossAttention,
     Dropout,
@@ -19,17 +22,11 @@ from .layers import (
     KeyValueCache,
     RelativePositionBias,
     SelfAttention,
-    add_mask,
-    check_config,
-    check_ids,
-    check_mask,
-    check_select,
-    visible_keys,
 )
 
 
 @dataclass(frozen=True)
-class T5Config:
+class T5Config(Config):
     """The sizes of a T5; the defaults are T5-small."""
 
     vocab_size: int = 32128
@@ -52,14 +49,15 @@ class T5Config:
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        check_config(self)
-        if self.relative_buckets < 4 or self.relative_buckets % 4:
-            raise ValueError(f"relative_buckets must be a multiple of 4: {self.relative_buckets}")
-        if self.relative_max_distance <= self.relative_buckets // 2:
-            raise ValueError(
-                f"relative_max_distance {self.relative_max_distance} must exceed half of the "
-                f"{self.relative_buckets} buckets, which hold one distance each"
-            )
+        super().__post_init__()
+        buckets, furthest = self.relative_buckets, self.relative_max_distance
+        whole = buckets >= 4 and buckets % 4 == 0
+        require(whole, f"relative_buckets must be a multiple of 4: {buckets}")
+        require(
+            furthest > buckets // 2,
+            f"relative_max_distance {furthest} must exceed half of the {buckets} buckets, which "
+            "hold one distance each",
+        )
         if self.scale_logits is None:
             object.__setattr__(self, "scale_logits", self.tied)
 
@@ -69,23 +67,16 @@ class T5Block(nn.Module):
 
     def __init__(self, config: T5Config, decoder: bool) -> None:
         super().__init__()
-        d, heads, size = config.hidden_size, config.num_heads, config.head_size
-        eps, p = config.layer_norm_eps, config.dropout
+        d, eps, p = config.hidden_size, config.layer_norm_eps, config.dropout
         self.attention_norm = nn.RMSNorm(d, eps)
         # not scaled by 1/√D: T5 puts that factor into the initial weights instead
-        self.attention = SelfAttention(d, heads, size, bias=False, scale=1.0, dropout=p)
+        self.attention = SelfAttention(config, bias=False, scale=1.0)
         if decoder:
             self.cross_norm = nn.RMSNorm(d, eps)
-            self.cross_attention = CrossAttention(d, heads, size, scale=1.0, dropout=p)
+            self.cross_attention = CrossAttention(config, scale=1.0)
         self.feed_forward_norm = nn.RMSNorm(d, eps)
-        self.feed_forward = FeedForward(
-            d,
-            config.intermediate_size,
-            "gelu_tanh" if config.gated else "relu",
-            bias=False,
-            gated=config.gated,
-            dropout=p,
-        )
+        activation = "gelu_tanh" if config.gated else "relu"
+        self.feed_forward = FeedForward(config, activation, bias=False, gated=config.gated, p=p)
         self.dropout = Dropout(p)
 
     def forward(
@@ -111,22 +102,10 @@ class T5Stack(nn.Module):
     def __init__(self, config: T5Config, decoder: bool) -> None:
         super().__init__()
         depth = config.num_decoder_layers if decoder else config.num_layers
-        self.decoder = decoder
-        self.position_bias = RelativePositionBias(
-            config.relative_buckets,
-            config.relative_max_distance,
-            config.num_heads,
-            two_way=not decoder,
-        )
+        self.position_bias = RelativePositionBias(config, two_way=not decoder)
         self.blocks = nn.ModuleList(T5Block(config, decoder) for _ in range(depth))
         self.final_norm = nn.RMSNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
-
-    def bias(self, mask: Tensor) -> Tensor:
-        """Position bias with −∞ where `mask` (B, T) or causality forbids: (B, H, T, T)."""
-        length = mask.size(-1)
-        seen = visible_keys(mask, length, causal=self.decoder)
-        return add_mask(self.position_bias(length), seen)
 
     def forward(
         self,
@@ -136,7 +115,7 @@ class T5Stack(nn.Module):
         memory_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """Embedded tokens (B, T, d), with `self.bias` for all layers → (B, T, d)."""
+        """Embedded tokens (B, T, d), with the position bias of all layers → (B, T, d)."""
         x = self.dropout(x)
         for layer, block in enumerate(self.blocks):
             keys_values = memory[layer] if memory else None
@@ -144,7 +123,7 @@ class T5Stack(nn.Module):
         return self.dropout(self.final_norm(x))
 
 
-class T5(nn.Module):
+class T5(LanguageModel):
     """Encoder, decoder and head over one shared token embedding."""
 
     def __init__(self, config: T5Config) -> None:
@@ -164,28 +143,26 @@ class T5(nn.Module):
         With the 1/√D inside the queries, unscaled attention starts at the usual scale; with
         d^-½ before a tied head, the initial loss starts near ln V.
         """
-        config, width = self.config, self.config.num_heads * self.config.head_size
+        config, fan_in = self.config, self.config.hidden_size**-0.5
         nn.init.normal_(self.token_embedding.weight, std=1.0)
         for module in self.modules():
             if isinstance(module, SelfAttention):
-                weight = module.query_key_value.weight
-                nn.init.normal_(weight, std=config.hidden_size**-0.5)
-                weight[:width] *= config.head_size**-0.5
+                draw_scaled(module.query_key_value)
+                width = config.num_heads * config.head_size
+                module.query_key_value.weight[:width] *= config.head_size**-0.5
+                draw_scaled(module.output)
             elif isinstance(module, CrossAttention):
-                nn.init.normal_(module.key_value.weight, std=config.hidden_size**-0.5)
-                nn.init.normal_(
-                    module.query.weight, std=(config.hidden_size * config.head_size) ** -0.5
-                )
-            if isinstance(module, SelfAttention | CrossAttention):
-                nn.init.normal_(module.output.weight, std=width**-0.5)
+                draw_scaled(module.key_value)
+                query = (config.hidden_size * config.head_size) ** -0.5
+                nn.init.normal_(module.query.weight, std=query)
+                draw_scaled(module.output)
             elif isinstance(module, FeedForward):
-                for linear in (module.up, module.gate, module.down):
-                    if linear is not None:
-                        nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+                for linear in filter(None, (module.up, module.gate, module.down)):
+                    draw_scaled(linear)
             elif isinstance(module, RelativePositionBias):
-                nn.init.normal_(module.bias.weight, std=config.hidden_size**-0.5)
+                nn.init.normal_(module.bias.weight, std=fan_in)
         if not config.tied:
-            nn.init.normal_(self.head.weight, std=config.hidden_size**-0.5)
+            draw_scaled(self.head)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Read ids (B, S) from both sides: (B, S, d).
@@ -193,10 +170,9 @@ class T5(nn.Module):
         Raises:
             ValueError: ids or mask of a wrong shape, dtype or range.
         """
-        check_ids("input_ids", input_ids, self.config.vocab_size)
-        mask = check_mask(attention_mask, input_ids)
+        mask = self.check_inputs(input_ids, attention_mask)
         mask = input_ids.new_ones(1, input_ids.size(1)) if mask is None else mask
-        return self.encoder(self.token_embedding(input_ids), self.encoder.bias(mask))
+        return self.encoder(self.token_embedding(input_ids), self.encoder.position_bias(mask))
 
     def keys_values(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Project the encoder's output (B, S, d) for each decoder block's cross-attention."""
@@ -216,26 +192,7 @@ class T5(nn.Module):
             memory: what `keys_values` made of the encoder's output.
             attention_mask: the **encoder's** padding mask, (B, S).
             cache: the decoder's own keys and values from earlier calls.
-
-        Raises:
-            ValueError: ids of a wrong shape, dtype or range.
         """
-        check_ids("decoder_input_ids", decoder_input_ids, self.config.vocab_size)
-        if (rows := memory[0][0].size(0)) != decoder_input_ids.size(0):
-            raise ValueError(
-                f"input_ids has {rows} rows, decoder_input_ids {decoder_input_ids.size(0)}: "
-                "they must be pairs"
-            )
-        return self.write(decoder_input_ids, memory, attention_mask, cache)
-
-    def write(
-        self,
-        decoder_input_ids: Tensor,
-        memory: list[tuple[Tensor, Tensor]],
-        attention_mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> Tensor:
-        """Do the work of `decode`, for inputs that have been checked."""
         over = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
         bias = self.own_bias(decoder_input_ids, cache)
         x = self.decoder(self.token_embedding(decoder_input_ids), bias, memory, over, cache)
@@ -246,9 +203,9 @@ class T5(nn.Module):
     def own_bias(self, ids: Tensor, cache: KeyValueCache | None) -> Tensor:
         """Causal position bias of the new tokens (1, H, Q, K); with a cache computed only once."""
         if cache is None:
-            return self.decoder.bias(ids.new_ones(1, ids.size(1)))
+            return self.decoder.position_bias(ids.new_ones(1, ids.size(1)))
         if cache.position_bias is None:
-            cache.position_bias = self.decoder.bias(ids.new_ones(1, cache.capacity))
+            cache.position_bias = self.decoder.position_bias(ids.new_ones(1, cache.capacity))
         end = cache.length + ids.size(1)
         return cache.position_bias[:, :, cache.length : end, :end]
 
@@ -264,6 +221,12 @@ class T5(nn.Module):
             ValueError: ids or mask of a wrong shape, dtype or range.
         """
         memory = self.keys_values(self.encode(input_ids, attention_mask))
+        check_ids(decoder_input_ids, self.config.vocab_size, "decoder_input_ids")
+        rows, targets = len(input_ids), len(decoder_input_ids)
+        if rows != targets:
+            raise ValueError(
+                f"input_ids has {rows} rows, decoder_input_ids {targets}: they must be pairs"
+            )
         return self.decode(decoder_input_ids, memory, attention_mask)
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -271,18 +234,6 @@ class T5(nn.Module):
         if self.config.scale_logits:
             hidden = hidden * self.config.hidden_size**-0.5
         return hidden, (self.token_embedding if self.config.tied else self.head).weight, None
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        decoder_input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        select: Tensor | None = None,
-    ) -> Tensor:
-        """Target logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V)."""
-        check_select(select, decoder_input_ids)
-        hidden = self.hidden_states(input_ids, decoder_input_ids, attention_mask)
-        return F.linear(*self.project(hidden if select is None else hidden[select]))
 
     @torch.no_grad()
     def generate(
@@ -306,15 +257,20 @@ class T5(nn.Module):
         Raises:
             ValueError: ids or mask of a wrong shape, dtype or range.
         """
-        training, config = self.training, self.config
-        memory = self.keys_values(self.eval().encode(input_ids, attention_mask))
-        self.train(training)
+        config = self.config
+        with evaluating(self):
+            memory = self.keys_values(self.encode(input_ids, attention_mask))
         cache = KeyValueCache(config.num_decoder_layers, max_new_tokens) if use_cache else None
 
         def step(ids: Tensor) -> Tensor:  # all ids so far (B, K) → logits of the next (B, V)
             new = ids if cache is None else ids[:, cache.length :]
-            return F.linear(*self.project(self.write(new, memory, attention_mask, cache)[:, -1]))
+            return F.linear(*self.project(self.decode(new, memory, attention_mask, cache)[:, -1]))
 
         start = input_ids.new_full((input_ids.size(0), 1), config.decoder_start_token_id)
         ends = {"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id}
         return continue_text(self, step, start, max_new_tokens, **ends | choice)
+
+
+def draw_scaled(linear: nn.Linear) -> None:
+    """Draw weights from N(0, 1/inputs), so that the output is as large as the input."""
+    nn.init.normal_(linear.weight, std=linear.in_features**-0.5)

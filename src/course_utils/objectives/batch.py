@@ -1,13 +1,15 @@
 """What a model is given and what it must predict: the one form that every objective produces."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from course_utils.checks import check_ids, check_mask, require
 from course_utils.objectives.projected import projected_loss
 
 IGNORE_INDEX = -100
@@ -42,14 +44,19 @@ class Batch:
         """The largest label, or -100 when nothing is predicted."""
         return int(self.labels.max()) if self.labels.numel() else IGNORE_INDEX
 
-    def to(self, device: torch.device | str) -> "Batch":
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Return a batch of what `function` makes of every tensor."""
+
+        def apply(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: function(tensor) for name, tensor in value.items()}
+            return None if value is None else function(value)
+
+        return replace(self, **{f.name: apply(getattr(self, f.name)) for f in fields(self)})
+
+    def to(self, device: torch.device | str) -> Self:
         """Return the same batch on another device."""
-        nsp = self.next_sentence_label
-        moved = Batch(
-            {name: tensor.to(device) for name, tensor in self.inputs.items()},
-            self.labels.to(device),
-            None if nsp is None else nsp.to(device),
-        )
+        moved = self.map(lambda tensor: tensor.to(device))
         moved.__dict__.update(num_predicted=self.num_predicted, highest_label=self.highest_label)
         return moved
 
@@ -108,8 +115,7 @@ def pooled_loss(losses: Iterable[float], counts: Iterable[int]) -> float:
     """
     pairs = [(float(loss), int(count)) for loss, count in zip(losses, counts, strict=True)]
     total = sum(count for _, count in pairs)
-    if total == 0:
-        raise ValueError(f"nothing was predicted in {len(pairs)} batches: no loss to report")
+    require(total > 0, f"nothing was predicted in {len(pairs)} batches: no loss to report")
     return sum(loss * count for loss, count in pairs) / total
 
 
@@ -127,10 +133,10 @@ def visibility(
     `document_ids` (batch, length), nothing is seen across a document's boundary.
     A position always sees itself: a row of nothing but False is NaN after the softmax.
     """
-    if sees not in ("both", "left", "prefix") or (sees == "prefix") != (prefix is not None):
-        raise ValueError(
-            f'sees={sees!r} with prefix={prefix!r}: choose "both", "left", or "prefix" with prefix='
-        )
+    require(
+        sees in ("both", "left", "prefix") and (sees == "prefix") == (prefix is not None),
+        f'sees={sees!r} with prefix={prefix!r}: choose "both", "left", or "prefix" with prefix=',
+    )
     positions = torch.arange(attention_mask.shape[1], device=attention_mask.device)
     seen = (attention_mask != 0)[:, None, :].expand(-1, len(positions), -1)
     if sees != "both":
@@ -162,65 +168,21 @@ def uniform(shape: Sequence[int], generator: torch.Generator, device: torch.devi
     return torch.rand(shape, generator=generator, device=generator.device).to(device)
 
 
-def check_ids(ids: Tensor, vocab_size: int | None = None, name: str = "ids") -> None:
-    """Refuse what is no (batch, length) tensor of token ids below `vocab_size`."""
-    if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.dtype not in (torch.int64, torch.int32):
-        found = f"{ids.dtype} {tuple(ids.shape)}" if isinstance(ids, Tensor) else type(ids).__name__
-        raise ValueError(
-            f"{name} must be an integer tensor (batch, length), got {found}; "
-            f"for one sequence use torch.tensor(ids)[None]"
-        )
-    if ids.numel() == 0:
-        return
-    low, high = int(ids.min()), int(ids.max())
-    if low < 0 or (vocab_size is not None and high >= vocab_size):
-        raise ValueError(
-            f"{name} {tuple(ids.shape)} runs from {low} to {high}, outside 0..vocab_size-1 with "
-            f"vocab_size={vocab_size}: pass the vocab_size of the tokenizer that made these ids"
-        )
+def real_tokens(
+    ids: Tensor, attention_mask: Tensor | None = None, vocab_size: int | None = None
+) -> Tensor:
+    """Check ids (batch, length) and mask; True = real token, everywhere if there is no mask.
 
-
-def check_token_ids(vocab_size: int, **named: int) -> None:
-    """Refuse special token ids that the vocabulary does not hold."""
-    for name, value in named.items():
-        if not 0 <= value < vocab_size:
-            raise ValueError(
-                f"{name}={value} is outside the vocabulary 0..{vocab_size - 1}: "
-                f"take both from the same tokenizer"
-            )
-
-
-def check_mask(attention_mask: Tensor | None, ids: Tensor) -> Tensor:
-    """Return the mask as bool (batch, length), True = real token; all True when it is None."""
+    Raises ValueError for wrong shapes or dtypes and ids outside `vocab_size`, if given. Rows
+    without tokens are fine: there is nothing to do in them.
+    """
+    check_ids(ids, vocab_size, "ids", empty=True)
     if attention_mask is None:
         return torch.ones_like(ids, dtype=torch.bool)
-    shape = tuple(attention_mask.shape)
-    if shape != tuple(ids.shape):
-        raise ValueError(
-            f"attention_mask {shape} must have the shape of ids {tuple(ids.shape)}: "
-            f"one 1 (real) or 0 (padding) for every token"
-        )
-    if attention_mask.dtype != torch.bool and not bool(
-        ((attention_mask == 0) | (attention_mask == 1)).all()
-    ):
-        raise ValueError(
-            f"attention_mask {shape} of {attention_mask.dtype} holds values other than 0 and 1: "
-            f"give 1 = real token, 0 = padding, not the additive -inf form"
-        )
+    check_mask(attention_mask, (*ids.shape,))
     return attention_mask.bool()
-
-
-def check_same_shape(ids: Tensor, **named: Tensor) -> None:
-    """Refuse tensors that must go along with `ids` (batch, length) but have another shape."""
-    for name, tensor in named.items():
-        if tensor.shape != ids.shape or tensor.is_floating_point():
-            raise ValueError(
-                f"{name} {tensor.dtype} {tuple(tensor.shape)} must be an integer tensor of the "
-                f"shape of ids {tuple(ids.shape)}: one number for every token"
-            )
 
 
 def check_rate(rate: float) -> None:
     """Refuse a share of tokens to predict outside (0, 1]."""
-    if not 0.0 < rate <= 1.0:
-        raise ValueError(f"rate={rate} must be in (0, 1]: the share of tokens to predict")
+    require(0.0 < rate <= 1.0, f"rate={rate} must be in (0, 1]: the share of tokens to predict")

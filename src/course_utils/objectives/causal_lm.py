@@ -7,15 +7,9 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from course_utils.objectives.batch import (
-    IGNORE_INDEX,
-    Batch,
-    check_ids,
-    check_mask,
-    check_same_shape,
-    token_loss,
-    visibility,
-)
+from course_utils.checks import check_like
+
+from .batch import IGNORE_INDEX, Batch, real_tokens, token_loss, visibility
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -53,13 +47,12 @@ def corrupt(
     `generator` is accepted so that all objectives are called alike; nothing is drawn.
     Raises ValueError for wrong shapes or dtypes, and ids outside `vocab_size` if given.
     """
-    check_ids(ids, vocab_size)
-    real = check_mask(attention_mask, ids)
+    real = real_tokens(ids, attention_mask, vocab_size)
     before, after = slice(None, -1), slice(1, None)
     target = real[:, before] & real[:, after]
     visible = real[:, before]
     if document_ids is not None:
-        check_same_shape(ids, document_ids=document_ids)
+        check_like(ids, document_ids=document_ids)
         documents = document_ids[:, before]
         target = target & (documents == document_ids[:, after])
         visible = visibility(visible, "left", document_ids=documents)

@@ -10,18 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_utils.objectives.batch import (
-    IGNORE_INDEX,
-    Batch,
-    check_ids,
-    check_mask,
-    check_rate,
-    check_same_shape,
-    check_token_ids,
-    choose,
-    token_loss,
-    uniform,
-)
+from course_utils.checks import check_like, check_token_ids, require
+
+from .batch import IGNORE_INDEX, Batch, check_rate, choose, real_tokens, token_loss, uniform
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -64,24 +55,23 @@ def corrupt(
 
     Raises ValueError for wrong shapes or dtypes, ids outside the vocabulary, shares outside 0..1.
     """
-    check_ids(ids, vocab_size)
+    real = real_tokens(ids, attention_mask, vocab_size)
     check_rate(rate)
-    check_token_ids(vocab_size, mask_token_id=mask_token_id)
-    check_token_ids(vocab_size, **{f"special_ids[{i}]": s for i, s in enumerate(special_ids)})
-    _check_shares(mask_share, random_share)
-    real = check_mask(attention_mask, ids)
-
+    named = {f"special_ids[{i}]": special for i, special in enumerate(special_ids)}
+    check_token_ids(vocab_size, mask_token_id=mask_token_id, **named)
     specials = torch.tensor(sorted({*special_ids, mask_token_id}), device=ids.device)
     maskable = real & ~torch.isin(ids, specials)
     chosen = _choose(maskable, rate, count, word_ids, generator)
+    pieces = torch.arange(vocab_size, device=ids.device)
+    pieces = pieces[~torch.isin(pieces, specials)]
+    require(len(pieces) > 0, f"all {vocab_size} ids are special: no random pieces to draw from")
+    shares = (mask_share, random_share)
     inputs = {
-        "input_ids": _replace(
-            ids, chosen, mask_token_id, vocab_size, specials, mask_share, random_share, generator
-        ),
+        "input_ids": _replace(ids, chosen, mask_token_id, pieces, shares, generator),
         "attention_mask": real,
     }
     if token_type_ids is not None:
-        check_same_shape(ids, token_type_ids=token_type_ids)
+        check_like(ids, token_type_ids=token_type_ids)
         inputs["token_type_ids"] = token_type_ids
     return Batch(inputs, ids.long().masked_fill(~chosen, IGNORE_INDEX))
 
@@ -106,8 +96,8 @@ def fixed_count(candidates: Tensor, rate: float) -> Tensor:
 def _choose(
     maskable: Tensor, rate: float, count: str, word_ids: Tensor | None, generator: torch.Generator
 ) -> Tensor:
-    if count not in ("fixed", "independent"):
-        raise ValueError(f'count={count!r} must be "fixed" (BERT) or "independent" (Hugging Face)')
+    known = count in ("fixed", "independent")
+    require(known, f'count={count!r} must be "fixed" (BERT) or "independent" (Hugging Face)')
     if word_ids is not None:
         return _choose_words(maskable, rate, count, word_ids, generator)
     if count == "independent":
@@ -119,7 +109,7 @@ def _choose_words(
     maskable: Tensor, rate: float, count: str, word_ids: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Whole words in random order, until the next would exceed the count; at least one word."""
-    check_same_shape(maskable, word_ids=word_ids)
+    check_like(maskable, word_ids=word_ids)
     maskable = maskable & (word_ids >= 0)
     words = word_ids.clamp(min=0).long()
     num_words = int(words.max()) + 1 if words.numel() else 0
@@ -140,32 +130,23 @@ def _replace(
     ids: Tensor,
     chosen: Tensor,
     mask_token_id: int,
-    vocab_size: int,
-    specials: Tensor,
-    mask_share: float,
-    random_share: float,
+    pieces: Tensor,
+    shares: tuple[float, float],
     generator: torch.Generator,
 ) -> Tensor:
+    """Of the chosen, hide one share behind [MASK] and replace another by random `pieces`."""
+    hidden, randomised = shares
+    require(
+        min(shares) >= 0 and sum(shares) <= 1 + 1e-9,
+        f"mask_share={hidden} and random_share={randomised} must be ≥ 0 and sum to at most 1; what "
+        "is left is kept unchanged",
+    )
     # One draw decides all three outcomes. With two draws the second share is conditional on the
     # first (0.5, not 0.1), which is easy to get wrong. The draw is made per piece, also under
     # whole-word masking, as in BERT's code.
     draw = uniform(ids.shape, generator, ids.device)
-    masked = chosen & (draw < mask_share)
-    randomised = chosen & ~masked & (draw < mask_share + random_share)
     # Random pieces are drawn from the non-special ones. BERT's and Hugging Face's code draw from
     # the whole vocabulary, so [PAD] or [SEP] can appear in the middle of a sentence.
-    pieces = torch.arange(vocab_size, device=ids.device)
-    pieces = pieces[~torch.isin(pieces, specials)]
-    if len(pieces) == 0:
-        raise ValueError(f"all {vocab_size} ids are special: nothing to draw random pieces from")
     index = torch.randint(len(pieces), ids.shape, generator=generator, device=generator.device)
-    replaced = torch.where(randomised, pieces[index.to(ids.device)], ids.long())
-    return replaced.masked_fill(masked, mask_token_id)
-
-
-def _check_shares(mask_share: float, random_share: float) -> None:
-    if min(mask_share, random_share) < 0 or mask_share + random_share > 1 + 1e-9:
-        raise ValueError(
-            f"mask_share={mask_share} and random_share={random_share} must be ≥ 0 and sum to "
-            f"at most 1; what is left is kept unchanged"
-        )
+    replaced = torch.where(draw < hidden, mask_token_id, pieces[index.to(ids.device)])
+    return torch.where(chosen & (draw < hidden + randomised), replaced, ids.long())

@@ -11,15 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from course_utils.objectives import span_corruption
-from course_utils.objectives.batch import (
-    Batch,
-    check_ids,
-    check_mask,
-    check_rate,
-    check_token_ids,
-)
-from course_utils.objectives.span_corruption import Vocabulary
+from course_utils.checks import check_token_ids, require
+
+from . import span_corruption
+from .batch import Batch, check_rate, real_tokens
+from .span_corruption import Vocabulary, from_noise_mask, noise_mask, row_lengths, suffix_mask
 
 loss = span_corruption.loss  # Equation 9.3, whatever was hidden
 
@@ -36,8 +32,7 @@ class Denoiser:
     def __post_init__(self) -> None:
         """Refuse a rate or a span out of range."""
         check_rate(self.rate)
-        if self.mean_span < 1:
-            raise ValueError(f"mean_span={self.mean_span} must be at least 1 token")
+        require(self.mean_span >= 1, f"mean_span={self.mean_span} must be at least 1 token")
 
 
 # Tay et al. 2023, table 1: R regular, S sequential (the last quarter), X extreme.
@@ -69,29 +64,23 @@ def corrupt(
     row's mode. Otherwise as `span_corruption.corrupt`. Raises ValueError for no denoisers, weights
     that do not fit, or a mode without a token.
     """
-    check_ids(ids, vocab_size)
-    _check(denoisers, weights, mode_token_ids, vocab_size)
-    real = check_mask(attention_mask, ids)
-    lengths, width = span_corruption.row_lengths(real), ids.shape[1]
-    chosen = _draw(len(ids), weights or [1.0] * len(denoisers), generator)
-
-    def per_row(values: list) -> Tensor:
-        return torch.tensor(values)[chosen]
-
+    weights = weights or [1.0] * len(denoisers)
+    real = real_tokens(ids, attention_mask)
+    _check(denoisers, weights, mode_token_ids or {d.mode: 0 for d in denoisers}, vocab_size)
+    chosen = _draw(len(ids), weights, generator)
+    # one setting a row, (batch,)
     rate = torch.tensor([d.rate for d in denoisers], dtype=torch.float64)[chosen]
-    mean_span = per_row([float(d.mean_span) for d in denoisers])
-    spans = span_corruption.noise_mask(lengths, width, rate, mean_span, generator)
-    suffix = span_corruption.suffix_mask(lengths, width, rate)
-    at_end = per_row([d.suffix for d in denoisers]).to(ids.device)
-    noise = torch.where(at_end[:, None], suffix, spans)
-    return span_corruption.from_noise_mask(
-        ids,
-        noise,
-        vocabulary=vocabulary,
-        attention_mask=real,
-        vocab_size=vocab_size,
-        mode_ids=per_row([mode_token_ids[d.mode] for d in denoisers]) if mode_token_ids else None,
-    )
+    mean_span = torch.tensor([float(d.mean_span) for d in denoisers])[chosen]
+    at_end = torch.tensor([d.suffix for d in denoisers])[chosen].to(ids.device)
+    modes = None
+    if mode_token_ids:
+        modes = torch.tensor([mode_token_ids[d.mode] for d in denoisers])[chosen]
+
+    lengths, width = row_lengths(real), ids.shape[1]
+    spans = noise_mask(lengths, width, rate, mean_span, generator)
+    noise = torch.where(at_end[:, None], suffix_mask(lengths, width, rate), spans)
+    layout = {"attention_mask": real, "vocab_size": vocab_size, "mode_ids": modes}
+    return from_noise_mask(ids, noise, vocabulary, **layout)
 
 
 settings = span_corruption.settings
@@ -106,15 +95,15 @@ def _draw(rows: int, weights: Sequence[float], generator: Generator) -> Tensor:
 
 def _check(
     denoisers: Sequence[Denoiser],
-    weights: Sequence[float] | None,
-    modes: dict[str, int] | None,
+    weights: Sequence[float],
+    modes: dict[str, int],
     vocab_size: int | None,
 ) -> None:
-    missing = {d.mode for d in denoisers} - set(modes) if modes else set()
-    if not denoisers or (weights is not None and len(weights) != len(denoisers)) or missing:
-        raise ValueError(
-            f"{len(denoisers)} denoisers, weights={weights}, modes without a token: "
-            f"{sorted(missing)}; give one weight for each denoiser and one token for each mode"
-        )
-    if modes and vocab_size is not None:
+    missing = sorted({d.mode for d in denoisers} - set(modes))
+    require(
+        len(denoisers) == len(weights) > 0 and not missing,
+        f"{len(denoisers)} denoisers, weights={weights}, modes without a token: {missing}; give "
+        "one weight for each denoiser and one token for each mode",
+    )
+    if vocab_size is not None:
         check_token_ids(vocab_size, **{f"mode_token_ids[{m}]": i for m, i in modes.items()})

@@ -11,8 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from course_utils.objectives import masked_lm
-from course_utils.objectives.batch import IGNORE_INDEX, Batch
+from course_utils.checks import require
+from course_utils.data.batches import pad
+
+from . import masked_lm
+from .batch import IGNORE_INDEX, Batch
 
 IS_NEXT, IS_RANDOM = 0, 1  # Google's and Hugging Face's order
 
@@ -60,18 +63,26 @@ def make_pairs(
     filled = [[list(s) for s in document if len(s)] for document in documents]
     filled = [document for document in filled if document]
     starts = [(d, s) for d, document in enumerate(filled) for s in range(len(document) - 1)]
-    if len(filled) < 2 or not starts or max_length < 5:
-        raise ValueError(
-            f"{len(filled)} documents with text, {len(starts)} sentences that have a next one, "
-            f"max_length={max_length}: pairs need 2 documents, 1 next sentence, 5 tokens"
-        )
+    require(
+        len(filled) >= 2 and len(starts) > 0 and max_length >= 5,
+        f"{len(filled)} documents with text, {len(starts)} sentences that have a next one, "
+        f"max_length={max_length}: pairs need 2 documents, 1 next sentence, 5 tokens",
+    )
     is_random = torch.rand(len(starts), generator=generator, device=generator.device) < 0.5
     rows = []
     for (d, s), random in zip(starts, is_random.tolist(), strict=True):
         second = _other_sentence(filled, d, generator) if random else filled[d][s + 1]
-        a, b = _truncate(filled[d][s], second, max_length - 3)
+        a, b = _truncate([*filled[d][s]], [*second], max_length - 3)
         rows.append(([cls_token_id, *a, sep_token_id], [*b, sep_token_id]))
-    return _pad(rows, torch.where(is_random.cpu(), IS_RANDOM, IS_NEXT), pad_token_id)
+    # 0 in the first part, 1 in the second, −1 for padding
+    types = pad([[0] * len(a) + [1] * len(b) for a, b in rows], -1)
+    inputs = {
+        "input_ids": pad([a + b for a, b in rows], pad_token_id),
+        "attention_mask": types >= 0,
+        "token_type_ids": types.clamp(min=0),
+    }
+    labels = torch.where(is_random.cpu(), IS_RANDOM, IS_NEXT)
+    return Batch(inputs, torch.full_like(types, IGNORE_INDEX), labels)
 
 
 def mask(pairs: Batch, **masking: Any) -> Batch:
@@ -92,22 +103,7 @@ def _below(n: int, generator: Generator) -> int:
     return int(torch.randint(n, (), generator=generator, device=generator.device))
 
 
-def _truncate(a: Sequence[int], b: Sequence[int], room: int) -> tuple[list[int], list[int]]:
-    a, b = list(a), list(b)
+def _truncate(a: list[int], b: list[int], room: int) -> tuple[list[int], list[int]]:
     while len(a) + len(b) > room:
         (a if len(a) > len(b) else b).pop()
     return a, b
-
-
-def _pad(rows: list[tuple[list[int], list[int]]], labels: Tensor, pad_token_id: int) -> Batch:
-    width = max(len(a) + len(b) for a, b in rows)
-    ids = torch.full((len(rows), width), pad_token_id)
-    types = torch.zeros_like(ids)
-    real = torch.zeros_like(ids, dtype=torch.bool)
-    for i, (a, b) in enumerate(rows):
-        end = len(a) + len(b)
-        ids[i, :end] = torch.tensor(a + b)
-        types[i, len(a) : end] = 1
-        real[i, :end] = True
-    inputs = {"input_ids": ids, "attention_mask": real, "token_type_ids": types}
-    return Batch(inputs, torch.full_like(ids, IGNORE_INDEX), labels)

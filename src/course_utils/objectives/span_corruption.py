@@ -12,20 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from course_utils.objectives.batch import (
-    IGNORE_INDEX,
-    Batch,
-    check_ids,
-    check_mask,
-    check_rate,
-    check_same_shape,
-    check_token_ids,
-    choose,
-    token_loss,
-    uniform,
-)
+from course_utils.checks import check_like, check_token_ids, require
+
+from .batch import IGNORE_INDEX, Batch, check_rate, choose, real_tokens, token_loss, uniform
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -55,13 +47,13 @@ class Vocabulary:
     def __post_init__(self) -> None:
         """Refuse sentinels that overlap the other special ids or run below 0."""
         lowest = self.first_sentinel_id - self.num_sentinels + 1
-        inside = [i for i in (self.eos_token_id, self.pad_token_id) if self.is_sentinel(i)]
-        if self.num_sentinels < 1 or lowest < 0 or inside:
-            raise ValueError(
-                f"sentinels {lowest}..{self.first_sentinel_id} must be ≥ 0 and leave out eos="
-                f"{self.eos_token_id} and pad={self.pad_token_id}; first_sentinel_id is the id of "
-                f"<extra_id_0>, the highest, and the others descend from it"
-            )
+        overlap = self.is_sentinel(self.eos_token_id) or self.is_sentinel(self.pad_token_id)
+        require(
+            self.num_sentinels >= 1 and lowest >= 0 and not overlap,
+            f"sentinels {lowest}..{self.first_sentinel_id} must be ≥ 0 and leave out eos="
+            f"{self.eos_token_id} and pad={self.pad_token_id}; first_sentinel_id is the id of "
+            f"<extra_id_0>, the highest, and the others descend from it",
+        )
 
     def is_sentinel(self, ids: Any) -> Any:
         """Whether an id, or each of a tensor of ids, is one of the sentinels."""
@@ -75,28 +67,20 @@ def corrupt(
     generator: Generator,
     rate: float = 0.15,
     mean_span: float = 3.0,
-    final_sentinel: bool = False,
     attention_mask: Tensor | None = None,
-    vocab_size: int | None = None,
+    **layout: Any,
 ) -> Batch:
     """Draw spans in each row of `ids` (batch, length) by T5's rule and make the batch.
 
     `ids` are raw tokens, right-padded if `attention_mask` says so, without end token: it is added
     to inputs and targets. About `rate` of the tokens are hidden, in spans of mean length
-    `mean_span`. Raises ValueError as `from_noise_mask` does, and for a rate or span out of range.
+    `mean_span`. `layout` are `final_sentinel` and `vocab_size`, see `from_noise_mask`, whose errors
+    it raises too; ValueError for a rate or span out of range.
     """
-    check_ids(ids, vocab_size)
     check_rate(rate)
-    real = check_mask(attention_mask, ids)
+    real = real_tokens(ids, attention_mask)
     noise = noise_mask(row_lengths(real), ids.shape[1], rate, mean_span, generator)
-    return from_noise_mask(
-        ids,
-        noise,
-        vocabulary=vocabulary,
-        final_sentinel=final_sentinel,
-        attention_mask=real,
-        vocab_size=vocab_size,
-    )
+    return from_noise_mask(ids, noise, vocabulary, attention_mask=real, **layout)
 
 
 def prefix_lm(
@@ -106,21 +90,18 @@ def prefix_lm(
     generator: Generator,
     rate: float | None = None,
     attention_mask: Tensor | None = None,
-    vocab_size: int | None = None,
+    **layout: Any,
 ) -> Batch:
     """Span corruption with one span that runs to the end: the decoder continues the text.
 
     The last round(rate·n) tokens of each row are hidden, at least 1; with `rate=None` the split is
     drawn uniformly (Raffel et al. 2020, §3.2.1). The prefix keeps at least one token.
     """
-    check_ids(ids, vocab_size)
-    real = check_mask(attention_mask, ids)
+    real = real_tokens(ids, attention_mask)
     lengths = row_lengths(real)
     share = uniform(lengths.shape, generator, ids.device) if rate is None else rate
     noise = suffix_mask(lengths, ids.shape[1], share)
-    return from_noise_mask(
-        ids, noise, vocabulary=vocabulary, attention_mask=real, vocab_size=vocab_size
-    )
+    return from_noise_mask(ids, noise, vocabulary, attention_mask=real, **layout)
 
 
 def settings(tokenizer: Any) -> dict[str, Any]:
@@ -135,11 +116,11 @@ def settings(tokenizer: Any) -> dict[str, Any]:
 
 def row_lengths(real: Tensor) -> Tensor:
     """Tokens of each row (batch,) of a bool mask; raises ValueError unless padding is right."""
-    if bool((real[:, 1:] & ~real[:, :-1]).any()):
-        raise ValueError(
-            f"attention_mask {tuple(real.shape)} has padding before text: spans are drawn from "
-            f"the left, so pad on the right"
-        )
+    require(
+        not bool((real[:, 1:] & ~real[:, :-1]).any()),
+        f"attention_mask {(*real.shape,)} has padding before text: spans are drawn from the left, "
+        "so pad on the right",
+    )
     return real.sum(1)
 
 
@@ -173,8 +154,7 @@ def lengths(
     Both with their end token: 512 gives (568, 114), as in T5. The fit is exact unless spans would
     outnumber the tokens between them. Raises ValueError below 3 tokens.
     """
-    if input_length < 3:
-        raise ValueError(f"input_length={input_length}: a token, a sentinel and the end need 3")
+    require(input_length >= 3, f"input_length={input_length}: a token, a sentinel, the end need 3")
     raw = input_length - 1
     while _corrupted_lengths(raw + 1, rate, mean_span)[0] <= input_length:
         raw += 1
@@ -199,8 +179,8 @@ def noise_mask(
     them is equally likely. A row starts with a kept token and ends with a hidden one. `rate` and
     `mean_span` may be tensors (batch,).
     """
-    if bool((torch.as_tensor(mean_span) < 1).any()):
-        raise ValueError(f"mean_span={mean_span} must be at least 1 token")
+    long_enough = bool((torch.as_tensor(mean_span) >= 1).all())
+    require(long_enough, f"mean_span={mean_span} must be at least 1 token")
     tokens, spans = span_counts(lengths, rate, mean_span)
     kept = _random_lengths(lengths - tokens, spans, width, generator)
     hidden = _random_lengths(tokens, spans, width, generator)
@@ -229,8 +209,8 @@ def suffix_mask(lengths: Tensor, width: int, share: Tensor | float) -> Tensor:
 def from_noise_mask(
     ids: Tensor,
     noise: Tensor,
-    *,
     vocabulary: Vocabulary,
+    *,
     final_sentinel: bool = False,
     attention_mask: Tensor | None = None,
     vocab_size: int | None = None,
@@ -247,13 +227,11 @@ def from_noise_mask(
     puts one token before the inputs (UL2). Raises ValueError for wrong shapes, ids that are
     sentinels or outside the vocabulary, and rows with more spans than sentinels.
     """
-    check_ids(ids, vocab_size)
-    check_same_shape(ids, noise=noise)
-    real = check_mask(attention_mask, ids)
-    _check_vocabulary(ids, real, vocabulary, vocab_size)
+    check_like(ids, noise=noise)
+    real = real_tokens(ids, attention_mask, vocab_size)
     noise = noise.bool() & real
-    starts = noise & ~torch.nn.functional.pad(noise, (1, 0))[:, :-1]
-    _check_sentinels(starts.sum(1) + int(final_sentinel), vocabulary)
+    starts = noise & ~F.pad(noise, (1, 0))[:, :-1]
+    _check_sentinels(ids[real], starts.sum(1) + int(final_sentinel), vocabulary, vocab_size)
     sentinels = vocabulary.first_sentinel_id - (starts.long().cumsum(1) - 1)
 
     pad, end = vocabulary.pad_token_id, _column(ids, vocabulary.eos_token_id)
@@ -264,19 +242,11 @@ def from_noise_mask(
     hidden = _interleave(sentinels, ids), _interleave(starts, noise)
     closing = _column(ids, vocabulary.first_sentinel_id - starts.sum(1, keepdim=True))
     targets, predicted = _close_up([hidden, *([closing] if final_sentinel else []), end], pad)
+    read = F.pad(targets, (1, 0), value=pad)[:, :-1]  # pad starts the decoder
     return Batch(
-        {
-            "input_ids": input_ids,
-            "decoder_input_ids": shift_right(targets, vocabulary.pad_token_id),
-            "attention_mask": attention,
-        },
+        {"input_ids": input_ids, "decoder_input_ids": read, "attention_mask": attention},
         targets.masked_fill(~predicted, IGNORE_INDEX),
     )
-
-
-def shift_right(targets: Tensor, start_id: int) -> Tensor:
-    """What the decoder reads: `start_id`, then the targets without their last column."""
-    return torch.nn.functional.pad(targets, (1, 0), value=start_id)[:, :-1]
 
 
 def _column(ids: Tensor, values: Tensor | int) -> tuple[Tensor, Tensor]:
@@ -302,29 +272,23 @@ def _interleave(first: Tensor, second: Tensor) -> Tensor:
     return torch.stack([first, second], dim=2).flatten(1)
 
 
-def _check_vocabulary(ids: Tensor, real: Tensor, v: Vocabulary, vocab_size: int | None) -> None:
+def _check_sentinels(
+    raw: Tensor, needed: Tensor, vocabulary: Vocabulary, vocab_size: int | None
+) -> None:
     if vocab_size is not None:
-        check_token_ids(
-            vocab_size,
-            first_sentinel_id=v.first_sentinel_id,
-            eos_token_id=v.eos_token_id,
-            pad_token_id=v.pad_token_id,
-        )
-    clash = ids[v.is_sentinel(ids) & real]
-    if clash.numel():
-        raise ValueError(
-            f"ids {tuple(ids.shape)} already hold {clash.numel()} sentinels, e.g. {int(clash[0])}: "
-            f"corrupt raw text, and only once"
-        )
-
-
-def _check_sentinels(needed: Tensor, vocabulary: Vocabulary) -> None:
+        named = ("first_sentinel_id", "eos_token_id", "pad_token_id")
+        check_token_ids(vocab_size, **{name: getattr(vocabulary, name) for name in named})
+    clash = raw[vocabulary.is_sentinel(raw)].tolist()
+    require(
+        not clash,
+        f"ids already hold {len(clash)} sentinels, e.g. {clash[:1]}: corrupt raw text, only once",
+    )
     most = int(needed.max()) if needed.numel() else 0
-    if most > vocabulary.num_sentinels:
-        raise ValueError(
-            f"{most} sentinels needed in one row, the vocabulary has {vocabulary.num_sentinels}: "
-            f"use shorter rows, a lower rate or a longer mean_span"
-        )
+    require(
+        most <= vocabulary.num_sentinels,
+        f"{most} sentinels needed in one row, the vocabulary has {vocabulary.num_sentinels}: use "
+        "shorter rows, a lower rate or a longer mean_span",
+    )
 
 
 def reconstruct(batch: Batch, row: int, vocabulary: Vocabulary) -> list[int]:
@@ -332,24 +296,22 @@ def reconstruct(batch: Batch, row: int, vocabulary: Vocabulary) -> list[int]:
 
     Raises ValueError when inputs and targets do not belong together.
     """
-    inputs = batch.inputs["input_ids"][row][batch.inputs["attention_mask"][row].bool()]
-    targets = batch.labels[row][batch.predicted[row]]
+    inputs = batch.inputs["input_ids"][row][batch.inputs["attention_mask"][row].bool()].tolist()
+    targets = batch.labels[row][batch.predicted[row]].tolist()
     spans: dict[int, list[int]] = {}
-    current: list[int] | None = None
-    for token in targets[:-1].tolist():
+    for token in targets[:-1]:
         if vocabulary.is_sentinel(token):
             current = spans.setdefault(token, [])
-        elif current is None:
-            raise ValueError(f"the targets of row {row} start with {token}, not with a sentinel")
         else:
+            require(bool(spans), f"targets of row {row} start with {token}, not with a sentinel")
             current.append(token)
     text: list[int] = []
-    for token in inputs[:-1].tolist():
-        text += spans.pop(token, [token]) if vocabulary.is_sentinel(token) else [token]
+    for token in inputs[:-1]:
+        text += spans.pop(token, [token])
     left = [token for token in text if vocabulary.is_sentinel(token)]
-    if left or any(spans.values()):
-        raise ValueError(
-            f"row {row}: sentinels {left} of the inputs have no span in the targets, and spans "
-            f"{spans} of the targets no sentinel in the inputs"
-        )
+    require(
+        not left and not any(spans.values()),
+        f"row {row}: sentinels {left} of the inputs have no span in the targets, and spans {spans} "
+        "of the targets no sentinel in the inputs",
+    )
     return text

@@ -1,7 +1,7 @@
 """Fine-tuning on the same loop: a text to a label, to tags, to both, or to another text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,6 @@ class TaskBatch(Batch):
     """A batch that may also carry one intent a row, (batch,)."""
 
     intents: Tensor | None = None
-
-    def to(self, device: torch.device | str) -> "TaskBatch":
-        """Return the same batch on another device."""
-        moved, intents = super().to(device), self.intents
-        task = TaskBatch(moved.inputs, moved.labels, None, intents)
-        task.__dict__.update(num_predicted=self.num_predicted, highest_label=self.highest_label)
-        return task if intents is None else replace(task, intents=intents.to(device))
 
 
 def encode(

@@ -8,9 +8,9 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from course_utils.checks import require
 from course_utils.data.batches import derive_seed
 from course_utils.objectives.batch import Batch
 from course_utils.training import checkpoint
@@ -154,9 +155,8 @@ class _Run:
         self.accelerator = _accelerator(config)
         self.device, self.processes = self.accelerator.device, self.accelerator.num_processes
         self.raw_optimizer = make_optimizer(model, config)
-        compiled = torch.compile(model) if config.compile else model
         self.module, self.optimizer = self.accelerator.prepare(
-            _LossModule(compiled, loss_fn), self.raw_optimizer
+            _LossModule(model, loss_fn), self.raw_optimizer
         )
         self.result, self.best = TrainResult(), {}
         self.main = self.accelerator.is_main_process
@@ -168,7 +168,7 @@ class _Run:
         self.model.train()
         # leave the caller's random state as it was: training reseeds at every step
         devices = [self.device] if self.device.type == "cuda" else []
-        with self.bar, torch.random.fork_rng(devices):
+        with self.bar, torch.random.fork_rng(devices), _compiled(self.model, self.config.compile):
             while not self.result.finished:
                 self._step(self.result.step)
         if self.best:
@@ -210,15 +210,16 @@ class _Run:
         return float(self.accelerator.reduce(total, "sum"))
 
     def _check(self, batch: Batch, step: int) -> None:
-        parts, rows = self.processes * self.config.accumulation, len(batch.labels)
-        if batch.num_predicted == 0:
-            shape = tuple(batch.labels.shape)
-            raise ValueError(f"step {step}: none of the labels {shape} is to be predicted")
-        if rows < parts:
-            raise ValueError(
-                f"step {step}: {rows} rows cannot be cut into {self.processes} processes × "
-                f"{self.config.accumulation} micro-batches; use larger batches or fewer parts"
-            )
+        rows, micro = len(batch.labels), self.config.accumulation
+        shape = (*batch.labels.shape,)
+        require(
+            batch.num_predicted > 0, f"step {step}: none of the labels {shape} is to be predicted"
+        )
+        require(
+            rows >= self.processes * micro,
+            f"step {step}: {rows} rows cannot be cut into {self.processes} processes × {micro} "
+            "micro-batches; use larger batches or fewer parts",
+        )
 
     def _require_finite(self, value: float, what: str, step: int, batch: Batch) -> None:
         if not math.isfinite(value):
@@ -263,15 +264,18 @@ class _Run:
     def _log(self, checked: dict[str, float]) -> None:
         """Close a record over the steps since the last one: to history, file and bar."""
         result, since = self.result, self.result.since
-        seconds = sum(now["seconds"] for now in since)
+
+        def total(key: str) -> float:
+            return sum(now[key] for now in since)
+
         record = {
             **{key: getattr(result, key) for key in ("step", "tokens", "predicted", "flops")},
-            "loss": sum(now["loss"] for now in since) / len(since),
-            "learning_rate": since[-1]["learning_rate"],
-            "grad_norm": since[-1]["grad_norm"],
-            "tokens_per_second": sum(now["tokens"] for now in since) / seconds,
-            "mfu": sum(now["flops"] for now in since) / seconds / self._peak(),
-        } | checked
+            "loss": total("loss") / len(since),
+            **{key: since[-1][key] for key in ("learning_rate", "grad_norm")},
+            "tokens_per_second": total("tokens") / total("seconds"),
+            "mfu": total("flops") / total("seconds") / self._peak(),
+            **checked,
+        }
         result.history.append(record)
         result.since = []
         if self.out and self.main:
@@ -316,17 +320,7 @@ class _Run:
 
 def split(batch: Batch, parts: int) -> list[Batch]:
     """Cut a batch by rows into `parts` batches of nearly equal size."""
-
-    def cut(value: object) -> list:
-        if isinstance(value, Tensor):
-            return list(value.tensor_split(parts))
-        if isinstance(value, dict):
-            columns = {key: cut(tensor) for key, tensor in value.items()}
-            return [{key: column[i] for key, column in columns.items()} for i in range(parts)]
-        return [value] * parts
-
-    columns = {f.name: cut(getattr(batch, f.name)) for f in fields(batch)}
-    return [replace(batch, **{k: column[i] for k, column in columns.items()}) for i in range(parts)]
+    return [batch.map(lambda tensor, i=i: tensor.tensor_split(parts)[i]) for i in range(parts)]
 
 
 def total_counts(batches: Sequence[Batch]) -> dict[str, int]:
@@ -340,6 +334,22 @@ def weighted(loss: Tensor | dict[str, Tensor], part: Batch, whole: dict[str, int
     own = total_counts([part])
     terms = loss if isinstance(loss, dict) else {"token": loss}
     return sum(term * (own[name] / whole[name]) for name, term in terms.items())
+
+
+@contextmanager
+def _compiled(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Run the backbone's `hidden_states` compiled for a while.
+
+    That is where the time goes, and what forward, the heads and `objective_loss` all call. Of a
+    `torch.compile(model)` the losses would call the method of the model inside, uncompiled.
+    """
+    backbone = getattr(model, "backbone", model)
+    if wanted:
+        backbone.hidden_states = torch.compile(backbone.hidden_states)
+    try:
+        yield
+    finally:
+        backbone.__dict__.pop("hidden_states", None)
 
 
 def _every(done: int, interval: int) -> bool:
@@ -360,9 +370,9 @@ def _require_same(saved: dict, config: TrainConfig, out: Path) -> None:
     now = json.loads(json.dumps(asdict(config)))
     free = {"checkpoint_every", "device"}  # they do not change what is computed
     names = [name for name in now if now[name] != saved.get(name) and name not in free]
-    differ = [f"{name} {saved.get(name)!r} → {now[name]!r}" for name in names]
-    if differ:
-        raise ValueError(
-            f"{out} holds a run with another configuration ({', '.join(sorted(differ))}); go on "
-            "with the same one, or use another folder"
-        )
+    differ = [f"{name} {saved.get(name)!r} → {now[name]!r}" for name in sorted(names)]
+    require(
+        not differ,
+        f"{out} holds a run with another configuration ({', '.join(differ)}); go on with the same "
+        "one, or use another folder",
+    )

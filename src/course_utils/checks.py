@@ -1,0 +1,114 @@
+"""Checks at the door: what cannot be computed is refused with what was found and the remedy.
+
+Shapes and dtypes are looked at always. Values are read from tensors on a CPU only, where ids and
+masks come from: reading them on an accelerator would make the processor wait for all the work in
+flight at every forward pass, and under `torch.compile` it would break the graph. There the device
+itself stops at an id outside the embedding, in its own words.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise ValueError with `message` unless something holds."""
+    if not holds:
+        raise ValueError(message)
+
+
+def readable(tensor: Tensor) -> bool:
+    """Whether looking at the values costs nothing."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def describe(value: object) -> str:
+    """Name the dtype and shape of a tensor, or the type of anything else."""
+    return f"{value.dtype} {(*value.shape,)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def check_ids(
+    ids: Tensor, vocab_size: int | None = None, name: str = "input_ids", *, empty: bool = False
+) -> None:
+    """Refuse what is no integer tensor (batch, length) of ids below `vocab_size`.
+
+    Raises:
+        ValueError: a wrong type, dtype or rank, no token at all unless `empty`, an id out of range.
+    """
+    kinds = (torch.int64, torch.int32)
+    if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.dtype not in kinds:
+        raise ValueError(
+            f"{name} must be an integer tensor (int64 or int32) of shape (batch, length), got "
+            f"{describe(ids)}; for one sequence use torch.tensor(ids)[None]"
+        )
+    if not empty and not ids.numel():
+        raise ValueError(f"{name} is empty: shape {(*ids.shape,)}")
+    if not ids.numel() or not readable(ids):
+        return
+    low, high = (int(end) for end in ids.aminmax())
+    if low < 0 or (vocab_size is not None and high >= vocab_size):
+        raise ValueError(
+            f"{name} holds ids from {low} to {high}, the vocabulary has 0 to "
+            f"{'…' if vocab_size is None else vocab_size - 1}, in a tensor of shape "
+            f"{(*ids.shape,)}: use the tokenizer that the vocabulary belongs to"
+        )
+
+
+def check_mask(mask: Tensor, *shapes: tuple[int, ...]) -> None:
+    """Refuse what is no bool or 0/1 mask of one of `shapes`.
+
+    Raises:
+        ValueError: a wrong type, shape or dtype, or an additive mask, whose 0 means the opposite.
+    """
+    fits = isinstance(mask, Tensor) and mask.shape in shapes and not mask.is_floating_point()
+    if fits and mask.dtype != torch.bool and mask.numel() and readable(mask):
+        low, high = mask.aminmax()
+        fits = bool(low >= 0) and bool(high <= 1)
+    if not fits:
+        raise ValueError(
+            f"attention_mask must have the shape {' or '.join(map(str, shapes))} and be bool or "
+            "0/1 integers, 1 = real token, 0 = padding, not the additive -inf form; got "
+            f"{describe(mask)}"
+        )
+
+
+def check_like(ids: Tensor, **named: Tensor) -> None:
+    """Refuse tensors that must hold one integer or bool for each of `ids` and do not.
+
+    Raises:
+        ValueError: another shape, or floats.
+    """
+    for name, tensor in named.items():
+        if tensor.shape != ids.shape or tensor.is_floating_point():
+            raise ValueError(
+                f"{name} {describe(tensor)} must be an integer tensor of the shape of the ids, "
+                f"{(*ids.shape,)}: one number for every token"
+            )
+
+
+def check_token_ids(vocab_size: int, **named: int) -> None:
+    """Refuse special token ids that the vocabulary does not hold.
+
+    Raises:
+        ValueError: an id outside 0..vocab_size-1.
+    """
+    for name, value in named.items():
+        require(
+            0 <= value < vocab_size,
+            f"{name}={value} is outside the vocabulary 0..{vocab_size - 1}: take both from the "
+            "same tokenizer",
+        )
+
+
+def check_room(what: str, wanted: int, available: int) -> None:
+    """Refuse more tokens than there are positions.
+
+    Raises:
+        ValueError: `wanted` is above `available`.
+    """
+    if wanted > available:
+        raise ValueError(
+            f"{what}: {wanted} tokens, but the model has {available} positions; shorten the text, "
+            "ask for fewer new tokens, or build the model with a larger max_length"
+        )

@@ -1,0 +1,101 @@
+"""What Bert, Gpt and T5 have in common: checked sizes, the door, and the way to logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_utils.checks import check_ids, check_mask, check_room, describe, readable, require
+
+
+class Config:
+    """What every configuration shares: `head_size`, and sizes that are checked when it is made.
+
+    Raises:
+        ValueError: a size below 1, a dropout outside [0, 1), or heads that do not divide d.
+    """
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no model."""
+        for name, value in vars(self).items():
+            is_size = name.startswith("num_") or name.endswith(("_size", "_length"))
+            require(not is_size or value >= 1, f"{name} must be at least 1, got {value}")
+        require(0 <= self.dropout < 1, f"dropout must lie in [0, 1), got {self.dropout}")
+        require(
+            "head_size" in vars(self) or self.hidden_size % self.num_heads == 0,
+            f"hidden_size {self.hidden_size} is no multiple of num_heads {self.num_heads}",
+        )
+
+    @property
+    def head_size(self) -> int:
+        """Size of a head: d/H; a T5 chooses it freely."""
+        return self.hidden_size // self.num_heads
+
+
+class LanguageModel(nn.Module):
+    """The door, and the way from hidden states to logits.
+
+    A model adds `hidden_states(…)`, and `project(hidden)`: the input, matrix and bias of the linear
+    map to the vocabulary.
+    """
+
+    def forward(
+        self, *inputs: Tensor | None, select: Tensor | None = None, **named: Tensor | None
+    ) -> Tensor:
+        """Vocabulary logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V).
+
+        The inputs are those of `hidden_states`. Logits where something is predicted, and nowhere
+        else, are what makes 15% masking cheap: the projection to the vocabulary is the largest
+        single product of a small BERT.
+
+        Raises:
+            ValueError: `select` is no bool tensor (B, T), or what `hidden_states` refuses.
+        """
+        hidden = self.hidden_states(*inputs, **named)
+        if select is not None:
+            if select.dtype != torch.bool or select.shape != hidden.shape[:-1]:
+                raise ValueError(
+                    f"select must be a bool mask of shape {(*hidden.shape[:-1],)}, got "
+                    f"{describe(select)}; labels != -100 makes one"
+                )
+            hidden = hidden[select]
+        return F.linear(*self.project(hidden))
+
+    def check_inputs(
+        self, ids: Tensor, mask: Tensor | None, past: int = 0, more: int = 0
+    ) -> Tensor | None:
+        """Refuse ids (B, T) or a mask that cannot be read; return the mask if it hides anything.
+
+        With `past` tokens read before, the mask is (B, past + T), or square for packed documents.
+        `more` tokens will follow. On an accelerator values are not looked at (see `checks`), and
+        the mask comes back as it is.
+
+        Raises:
+            ValueError: wrong shapes or dtypes, ids out of range, more tokens than positions, or a
+                row without a single real token.
+        """
+        check_ids(ids, self.config.vocab_size)
+        rows, keys = ids.size(0), past + ids.size(1)
+        room = getattr(self.config, "max_length", keys + more)
+        check_room("prompt and new tokens" if more else "input_ids", keys + more, room)
+        if mask is None:
+            return None
+        check_mask(mask, (rows, keys), (rows, keys, keys))
+        if not readable(mask):
+            return mask
+        empty = ~mask.bool().flatten(1).any(-1)
+        if empty.any():
+            hidden = empty.nonzero().flatten().tolist()
+            raise ValueError(
+                f"attention_mask hides all tokens of row(s) {hidden}: drop empty texts"
+            )
+        return None if bool(mask.all()) else mask
+
+
+def init_normal(module: nn.Module, std: float = 0.02) -> None:
+    """Draw a layer's weights from N(0, std²), its bias 0: BERT's and GPT-2's start."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=std)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
