@@ -58,6 +58,6 @@ def markdown(header: tuple[str, ...] | list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def table() -> str:
+def comparison_table() -> str:
     """The comparison as a Markdown table."""
     return markdown(HEADER, [cells(row) for row in comparison()])

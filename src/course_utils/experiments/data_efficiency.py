@@ -1,10 +1,10 @@
 """F6: accuracy on movie sentences by number of labelled examples, pre-trained and random start.
 
-Two pairs. **bert-mini**: the whole model is trained, from its pre-trained weights or from the
-random ones that pre-training began with. **MiniLM** (22.7M, a real encoder): frozen, a logistic
-regression reads the mean of its last hidden states; its pair is the same architecture with random
-weights, frozen as well. Every point is one draw of n training sentences. All are shown: a fit that
-ends at the majority's share or below counts as failed and stays in the mean.
+Two pairs. **bert-mini**: the whole model is trained, from its pre-trained weights (seed 0) or from
+random ones. **MiniLM** (22.7M, a real encoder): frozen, a logistic regression reads the mean of its
+last hidden states; its pair is the same architecture with random weights, frozen as well. Every
+point is one draw of n training sentences. All are shown: a fit that ends at the majority's share or
+below counts as failed and stays in the mean.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def measure(settings: dict[str, Any], model: str, size: int, seed: int) -> dict[
         found = frozen(start == "pre-trained", settings["max_length"], drawn)
     else:
         begin = (
-            pretrained(settings, name, seed) if start == "pre-trained" else random_start(name, seed)
+            pretrained(settings, name, 0) if start == "pre-trained" else random_start(name, seed)
         )
         steps = max(settings["steps"], round(settings["epochs"] * len(drawn) / 32))
         chosen, few = data["train"][drawn], labelled("movies", "validation", 32)

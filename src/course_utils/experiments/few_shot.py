@@ -171,14 +171,13 @@ def share(found: Tensor, wanted: Tensor) -> float:
 
 def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
     """For each task and number of examples: accuracy over prompts, as it is and calibrated."""
-    tasks: dict[str, Any] = {}
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for trial in trials:
-        task = tasks.setdefault(trial["task"], {"majority": trial["majority"], "prompts": {}})
-        task["prompts"].setdefault(trial["shots"], []).append(trial)
-    measured = ("accuracy", "calibrated_accuracy")
-    for task in tasks.values():
-        task["shots"] = [
-            {"shots": shots, "prompts": len(ts)} | {m: spread([t[m] for t in ts]) for m in measured}
-            for shots, ts in task.pop("prompts").items()
+        groups.setdefault((trial["task"], trial["shots"]), []).append(trial)
+    return {
+        "prompts": [
+            {"task": task, "shots": shots, "prompts": len(group), "majority": group[0]["majority"]}
+            | {key: spread([t[key] for t in group]) for key in ("accuracy", "calibrated_accuracy")}
+            for (task, shots), group in groups.items()
         ]
-    return {"tasks": tasks}
+    }
