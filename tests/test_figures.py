@@ -100,7 +100,7 @@ def test_each_step_shows_only_what_came_before():
     for t in (1, 2, 3):
         assert len(gids(picture.dark, f"seen-{t}-")) == t
         assert len(gids(picture.dark, f"blocked-{t}-")) == 4 - t
-    assert "after he ran: home 0.20" in picture.alt and "ran 0.31" in letters(picture.light)
+    assert "after he ran: home 0.200" in picture.alt and "ran 0.310" in letters(picture.light)
     with pytest.raises(ValueError, match="3 successors, 4"):
         figures.causal_steps(["he", "ran", "home", "now"], [0.1] * 4)
     with pytest.raises(ValueError, match="room for 2 to 9"):

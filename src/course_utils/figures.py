@@ -489,7 +489,7 @@ def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Pictu
             f"{len(probabilities)} probabilities were given"
         )
     said = "; ".join(
-        f"after {' '.join(tokens[:t])}: {tokens[t]} {p:.2f}"
+        f"after {' '.join(tokens[:t])}: {tokens[t]} {p:.3f}"
         for t, p in enumerate(probabilities, start=1)
     )
     alt = f"""A row for each step through {" ".join(tokens)}. The tokens so far are visible, the
@@ -508,7 +508,7 @@ def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Pictu
             _step(axes, theme, tokens, t, rows - t + 0.15, wide)
             bar = Rectangle((6.8, rows - t + 0.3), 1.1 * probability, 0.4, color=theme.series[1])
             axes.add_patch(bar)
-            text = f"{tokens[t]} {probability:.2f}"
+            text = f"{tokens[t]} {probability:.3f}"
             axes.text(6.9 + 1.1 * probability, rows - t + 0.5, text, va="center", fontsize=9)
 
     return picture(draw, alt, height=0.42 * (rows + 1.2))
