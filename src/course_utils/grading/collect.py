@@ -73,7 +73,7 @@ def below(folder: Path) -> Iterator[Path]:
 
 def owner(name: str, items: dict[str, Item]) -> str:
     """The student that a file name tells: without suffix, item, copy number, LMS's numbers."""
-    stem = re.sub(r"(\.(ipynb|json|txt|py))+$", "", name, flags=re.IGNORECASE)
+    stem = re.sub(r"(\.(ipynb|json|txt|py|pdf|html|zip|docx))+$", "", name, flags=re.IGNORECASE)
     if lms := CANVAS.match(stem):
         return f"{lms['student']}_{lms['id']}"
     stem = re.sub(r"[\s_-]*\(\d+\)$", "", stem)
