@@ -269,14 +269,15 @@ def test_pairs_for_nsp_follow_or_come_from_another_row():
     )
 
 
-def test_sentinels_leave_the_labels_and_nothing_else():
+def test_the_first_token_of_each_span_is_asked_and_no_other():
     ids = torch.randint(300, 4000, (4, 64), generator=torch.Generator().manual_seed(0))
     batch = spans.corrupt(ids, 3.0, "x")
-    words = spans.without_sentinels(batch)
-    first = load_tokenizer("course").convert_tokens_to_ids("<extra_id_0>")
-    assert not ((words.labels > first - 64) & (words.labels <= first)).any()
-    hidden = round(0.15 * 64)
-    assert words.num_predicted == 4 * (hidden + 1) < batch.num_predicted  # and `<eos>`
+    asked = spans.first_tokens(batch)
+    lowest = load_tokenizer("course").convert_tokens_to_ids("<extra_id_0>") - 63
+    for row, full in zip(asked.labels.tolist(), batch.labels.tolist(), strict=True):
+        after = [full[i] for i in range(1, len(full)) if full[i - 1] >= lowest]
+        assert [label for label in row if label != -100] == after
+    assert asked.num_predicted == int((batch.labels >= lowest).sum()) > 4
 
 
 def test_slots_count_whole():

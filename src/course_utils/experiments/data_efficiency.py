@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from course_utils.data.batches import generator_at, pad_inputs
-from course_utils.data.sources import load_dataset, load_pretrained
+from course_utils.data.sources import load_pretrained
 from course_utils.evaluation import bootstrap_interval
 from course_utils.experiments.minis import accuracy, fit, pretrained, random_start
-from course_utils.experiments.small import labelled, probe, seeds, spread
+from course_utils.experiments.small import dataset, labelled, probe, seeds, spread
 
 MODELS, STARTS = ("minilm", "bert-mini"), ("pre-trained", "random")
 SETTINGS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 def measure(settings: dict[str, Any], model: str, size: int, seed: int) -> dict[str, Any]:
     """Draw n sentences, fit, and read the test sentences once."""
-    data = load_dataset("movies")
+    data = dataset("movies")
     drawn = draw(len(data["train"]), size, seed)
     name, start = model.split(", ")
     if name == "minilm":
@@ -93,7 +93,7 @@ def frozen(trained: bool, max_length: int, drawn: list[int]) -> float:
 @lru_cache(maxsize=2)
 def encoded(trained: bool, max_length: int) -> tuple[dict[str, np.ndarray], dict[str, list[int]]]:
     """Mean of MiniLM's last hidden states for all sentences, computed once; with their labels."""
-    source, data = load_pretrained("minilm"), load_dataset("movies")
+    source, data = load_pretrained("minilm"), dataset("movies")
     model = source.model
     if not trained:
         with torch.random.fork_rng(devices=[]):

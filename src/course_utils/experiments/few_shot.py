@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from course_utils.data.batches import generator_at, pad_inputs
-from course_utils.data.sources import load_dataset, load_pretrained
-from course_utils.experiments.small import spread
+from course_utils.data.sources import load_pretrained
+from course_utils.experiments.small import dataset, spread
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
 def measure(settings: dict[str, Any], task: str, shots: int, draw: int, order: int) -> dict:
     """Accuracy of one prompt on the test texts, as it is and calibrated; what is chosen."""
     model, tokenizer = decoder(settings["model"])
-    data, form = load_dataset(task), TASKS[task]
+    data, form = dataset(task), TASKS[task]
     examples = data["train"].select(demonstrations(len(data["train"]), shots, draw, order))
     prompt = "".join(written(form, row["text"], row["label"]) + "\n\n" for row in examples)
     generator = generator_at("items")

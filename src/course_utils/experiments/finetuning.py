@@ -23,7 +23,14 @@ SETTINGS: dict[str, Any] = {
     "epochs": 3,
     "evaluations": 12,
 }
-TINY = {"seeds": 1, "runs": "", "examples": 32, "epochs": 1, "evaluations": 2}
+TINY = {
+    "learning_rates": [1e-3],
+    "seeds": 1,
+    "runs": "",
+    "examples": 32,
+    "epochs": 1,
+    "evaluations": 2,
+}
 Trial = dict[str, Any]
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 

@@ -45,7 +45,7 @@ SETTINGS: dict[str, Any] = {
     "num_layers": 2,
     "row_tokens": 61,  # 30 of A and 31 of B; three special tokens make 64
     "batch_size": 32,
-    "steps": 1200,
+    "steps": 500,
     "learning_rate": 5e-3,
     "held_out_rows": 512,
     "probe_texts": 4000,

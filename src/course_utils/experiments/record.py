@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,7 @@ def data(names: list[str]) -> dict[str, dict[str, str]]:
     return {name: fingerprint(name) for name in names}
 
 
+@lru_cache(maxsize=16)
 def fingerprint(name: str) -> dict[str, str]:
     """Origin, licence and checksum: of texts and labels; of a model, of the package it lies in."""
     from course_utils.data import sources

