@@ -3,8 +3,8 @@
 A small T5 reads the same rows of the corpus in the same order for as many steps. Longer spans make
 shorter targets (one sentinel a span), hence cheaper steps. Two yardsticks: the loss on held-out
 rows with spans of 3, T5's choice; and a linear probe of the encoder's frozen states. A model that
-learned on other spans expects the next sentinel at other places; the loss of each span's first token
-alone asks only what was hidden, so it is the fairer one.
+learned on other spans expects the next sentinel at other places; the loss of each span's first
+token alone asks only what was hidden, so it is the fairer one.
 """
 
 from __future__ import annotations
