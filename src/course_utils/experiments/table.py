@@ -136,8 +136,9 @@ def run(
     folder = Path(out) if out else Path("runs") / label
     settings["folder"] = str(folder)
     done, trials = [], experiment.trials(settings)
+    now = record.conditions()  # of the code that was loaded, whatever is edited while it runs
     for number, trial in enumerate(trials, 1):
-        done.append(_trial(experiment, settings, trial, folder / "trials"))
+        done.append(_trial(experiment, settings, trial, folder / "trials", now))
         say(f"{name} {number}/{len(trials)}: {describe(trial)}, {done[-1]['seconds']:.0f} s")
     target = folder if out or tiny or seed else record.RECORDS
     command = f"course run {name}" + " --tiny" * tiny + f" --seed {seed}" * bool(seed)
@@ -150,7 +151,9 @@ def describe(trial: Trial) -> str:
     return " ".join(f"{key} {value}" for key, value in trial.items())
 
 
-def _trial(experiment: Experiment, settings: Settings, trial: Trial, folder: Path) -> Trial:
+def _trial(
+    experiment: Experiment, settings: Settings, trial: Trial, folder: Path, now: dict[str, Any]
+) -> Trial:
     """One trial with results, time and conditions: read if it has run, else run and written."""
     design = ("seed", "seeds", "folder")
     fixed = {k: v for k, v in settings.items() if k not in design and not isinstance(v, list)}
@@ -161,7 +164,7 @@ def _trial(experiment: Experiment, settings: Settings, trial: Trial, folder: Pat
         seconds = round(time.perf_counter() - began, 2)
         # a trial that only reads an earlier run says itself how long that took
         when = {"seconds": seconds, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
-        record.write_json(path, trial | when | results | {"conditions": record.conditions()})
+        record.write_json(path, trial | when | results | {"conditions": now})
     return record.read_json(path)
 
 
