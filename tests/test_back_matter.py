@@ -1,6 +1,7 @@
 """Back matter is recomputed: costs from the formula, errata from the tokenizers, the glossary."""
 
 import contextlib
+import inspect
 import io
 import re
 
@@ -9,6 +10,8 @@ import pytest
 from chapters import FINISHED, ROOT, Chapter
 from course_utils.cost import train_flops
 from course_utils.data.sources import load_pretrained
+from course_utils.training.finetune import finetune
+from course_utils.training.optim import TrainConfig
 
 APPENDIX_E = (ROOT / "book" / "appendix_e_cost.md").read_text("utf-8")
 ERRATA = (ROOT / "book" / "errata.md").read_text("utf-8")
@@ -92,3 +95,17 @@ WordPiece; zero-shot"""
 def test_key_terms_of_the_syllabus_are_explained():
     missing = set(re.split(r";\s*", KEY_TERMS.replace("\n", " "))) - set(TERMS)
     assert not missing
+
+
+def test_recipes_of_the_appendix_are_accepted_by_the_loop():
+    page = (ROOT / "book" / "appendix_d_finetuning.md").read_text("utf-8")
+    given: dict = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), given)
+    arguments = set(inspect.signature(finetune).parameters)
+    assert len(given["recipes"]) == 4
+    for recipe in given["recipes"].values():
+        TrainConfig(steps=10, **{k: v for k, v in recipe.items() if k not in arguments})
+    rates = re.search(r"learning rate \| (.*) \|", page).group(1).split(" | ")
+    for name, printed in zip(given["recipes"], rates, strict=True):
+        stated = [float(x) for x in re.findall(r"\d[\d.]*e-\d", printed)]
+        assert given["recipes"][name]["learning_rate"] in stated
