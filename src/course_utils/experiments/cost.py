@@ -43,16 +43,18 @@ TINY: dict[str, Any] = {}  # it is tiny
 
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Published models, and the course's own."""
-    return [{"models": which} for which in settings["models"]]
+    """Published models, and the course's own as far as the record of their runs is there."""
+    known = "pretraining" in record.available()
+    runs = record.load("pretraining")["sha256"] if known else ""
+    which = {"published": "cited", "course": runs}
+    return [{"models": models, "of": which[models]} for models in settings["models"]]
 
 
-def measure(settings: dict[str, Any], models: str) -> dict[str, Any]:
+def measure(settings: dict[str, Any], models: str, of: str) -> dict[str, Any]:
     """Compute the table of either kind."""
     if models == "published":
         return {"rows": [published(name) for name in PUBLISHED]}
-    known = "pretraining" in record.available()
-    runs = record.load("pretraining")["results"]["models"] if known else {}
+    runs = record.load("pretraining")["results"]["models"] if of else {}
     return {"rows": [own(name, run) for name, run in runs.items()]}
 
 
