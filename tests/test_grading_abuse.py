@@ -496,6 +496,24 @@ def test_18_forged_replies_gain_nothing(lie):
     assert passed(result) == ALL - {"T1.2"}, said(result)
 
 
+@pytest.mark.parametrize("kind", ["raised", "banned", "not plain", "other"])
+def test_18_32_a_forged_error_says_nothing_of_its_own(kind):
+    forge = FORGE.replace('"value": value', f'"error": "{kind}", "type": value, "text": value')
+    answer = (
+        forge + "def clm_signals(n):\n  if n not in (1, 128): forge(f'LEAK{n}')\n  return n - 1"
+    )
+    result = graded(*GOOD, answer)
+    assert passed(result) == ALL - {"T1.2"} and "LEAK" not in said(result)
+
+
+def test_32_hidden_inputs_do_not_leave_by_a_later_public_check():
+    thief = """seen = []
+def clm_signals(n): seen.append(n); return n - 1
+def examples_needed(D, n, m): raise ValueError(f"LEAK{seen}")"""
+    result = graded(*GOOD, thief)
+    assert passed(result) == ALL - {"T1.3"} and "LEAK[128, 1]" in said(result)
+
+
 def test_18_a_reply_in_advance_is_refused():
     with Jail(FAST) as jail:
         worker = Worker(jail)

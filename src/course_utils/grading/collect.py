@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_utils.grading.item import Item
+from course_utils.grading.items import all_items
 from course_utils.grading.notebook import Submission, Unreadable, read_bytes
 
 CANVAS = re.compile(r"^(?P<student>[^_]+)_(?:LATE_)?(?P<id>\d+)_\d+_.+$", re.IGNORECASE)
@@ -36,6 +37,8 @@ def collect(folder: Path, items: dict[str, Item]) -> list[Found]:
     found: dict[tuple[str, str | None], Found] = {}
     for student, path in sorted(files(folder, items), key=lambda pair: (age(pair[1]), pair[1])):
         one = identify(student, path, items)
+        if one is None:  # it answers an item that is not graded now
+            continue
         if one.fault and (student, one.item) in found:
             continue  # an attachment beside a notebook
         found[student, one.item] = one
@@ -92,8 +95,11 @@ def safe(name: str) -> str:
     return f"{clean}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
-def identify(student: str, path: Path, items: dict[str, Item]) -> Found:
-    """Tell which item a file answers: by the names it defines, else by its own name."""
+def identify(student: str, path: Path, items: dict[str, Item]) -> Found | None:
+    """Tell which item a file answers: by the names it defines, else by its own name.
+
+    None if it answers an item that is not among `items`.
+    """
     named = next((item.name for item in by_name(path, items.values())), None)
     if len(items) == 1:
         named = next(iter(items))
@@ -101,9 +107,9 @@ def identify(student: str, path: Path, items: dict[str, Item]) -> Found:
         submission = Submission.parse(read_bytes(path))
     except Unreadable as error:
         return Found(student, path, named, str(error))
-    best = max(items.values(), key=submission.score)
+    best = max(all_items().values(), key=submission.score)
     if submission.score(best):
-        return Found(student, path, best.name)
+        return Found(student, path, best.name) if best.name in items else None
     fault = "" if named else "it defines none of the names that an exercise asks for"
     return Found(student, path, named, fault)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,17 +87,19 @@ class Student:
             text = f"{listed} {verb} not defined. Write it, and run its cell before this one."
             raise Wrong(text, kind="missing")
 
-    def failed(self, reply: dict, name: str) -> Wrong:
-        """Put a reply that holds an error into words."""
+    def failed(self, reply: dict, name: str, ban: Sequence[str]) -> Wrong:
+        """Put a reply that holds an error into words; of the answer's own, only in the detail."""
         text, kind = str(reply.get("text", ""))[:300], reply.get("error")
         if kind == "banned":
-            return Wrong(f"`{name}` calls `{text[:60]}`, which it is to replace.")
+            known = text if text in {path.split(":")[-1] for path in ban} else "a function"
+            return Wrong(f"`{name}` calls `{known}`, which it is to replace.")
         if kind == "not plain":
             return Wrong(
                 f"`{name}` gives something that is no number, string, list or array.",
                 f"It gave {text}.",
             )
-        what = str(reply.get("type", "an error"))[:60]
+        what = str(reply.get("type"))
+        what = what if isinstance(getattr(builtins, what, None), type) else "an error"
         return Wrong(f"`{name}` stopped with {what}.", text)
 
 
@@ -123,7 +126,7 @@ def answer(student: Student, reply: dict, arguments: dict) -> Any:
     """Decode a reply, or raise Wrong for the error in it."""
     name = str(arguments.get("name", "the answer"))
     if "value" not in reply:
-        raise student.failed(reply, name)
+        raise student.failed(reply, name, arguments.get("ban", ()))
     value = reply["value"]
     if arguments.get("keep"):
         return value

@@ -179,12 +179,13 @@ def memory(pid: int) -> int:
 
 def kill(process: subprocess.Popen) -> None:
     """End a worker and everything it started, and wait for it."""
-    members = family(process.pid) if process.poll() is None else []
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for member in members:
+    if process.poll() is None:  # else its number may be another's by now
+        members = family(process.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(member, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
+        for member in members:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(member, signal.SIGKILL)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             with contextlib.suppress(OSError):

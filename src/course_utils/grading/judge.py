@@ -54,36 +54,52 @@ def load_hidden(folder: Path, item: Item) -> Hidden:
 
 
 def judge(item: Item, hidden: Hidden, student: Student, seed: int) -> list[Mark]:
-    """Judge every part by itself: what one does leaves the others' marks alone."""
-    marks = []
-    for index, part in enumerate(item.parts.values()):
-        rng = np.random.default_rng([seed, index])
-        mark = Mark(part.name, part.title, part.points)
-        try:
-            judge_part(mark, part, hidden.checks.get(part.name), student, rng)
-        except Exception:  # ours: the student's faults are all Wrong
-            mark.state, mark.earned = "grader error", None
-            mark.feedback = "The grader failed here, not you. The teaching staff will look at it."
-            mark.log = traceback.format_exc()[-4000:]
-        marks.append(mark)
+    """Judge every part by itself: what one does leaves the others' marks alone.
+
+    All public checks come first: what an answer says of them is shown to its author, and by then
+    it has seen no hidden number that it could say.
+    """
+    marks = [Mark(part.name, part.title, part.points) for part in item.parts.values()]
+    pairs = list(zip(marks, item.parts.values(), strict=True))
+    for mark, part in pairs:
+        guarded(mark, lambda mark=mark, part=part: judge_public(mark, part, student))
+    for index, (mark, part) in enumerate(pairs):
+        if mark.state == "right" and not part.is_text:
+            check, rng = hidden.checks[part.name], np.random.default_rng([seed, index])
+            guarded(mark, lambda mark=mark, c=check, r=rng: judge_hidden(mark, c, student, r))
     return marks
 
 
-def judge_part(
-    mark: Mark, part: Part, hidden: Callable | None, student: Student, rng: np.random.Generator
-) -> None:
-    """Fill in the mark of one part: all its points, or none."""
+def guarded(mark: Mark, work: Callable[[], None]) -> None:
+    """Do the work; an exception is a fault of ours, since the student's are all Wrong."""
+    try:
+        work()
+    except Exception:
+        mark.state, mark.earned = "grader error", None
+        mark.feedback = "The grader failed here, not you. The teaching staff will look at it."
+        mark.log = traceback.format_exc()[-4000:]
+
+
+def judge_public(mark: Mark, part: Part, student: Student) -> None:
+    """Fill in the mark of one part as far as the public check tells."""
     if fault := public_fault(part, student):
         mark.state, mark.feedback = fault.kind, f"{fault.hint} {fault.detail}".strip()
-        return
-    if part.is_text:
+    elif part.is_text:
         mark.state, mark.earned = "needs marking", None
         mark.feedback = "A person reads this answer."
-        return
+    else:
+        mark.state, mark.earned, mark.feedback = "right", part.points, "All points."
+
+
+def judge_hidden(
+    mark: Mark,
+    check: Callable[[Student, np.random.Generator], None],
+    student: Student,
+    rng: np.random.Generator,
+) -> None:
+    """Take the points away unless the hidden check passes, too."""
     try:
-        assert hidden is not None
-        hidden(student, rng)
+        check(student, rng)
     except Wrong as wrong:  # without its detail, which may hold hidden numbers
-        mark.state, mark.feedback = wrong.kind, ELSEWHERE + wrong.hint
-        return
-    mark.state, mark.earned, mark.feedback = "right", part.points, "All points."
+        mark.state, mark.earned = wrong.kind, 0.0
+        mark.feedback = ELSEWHERE + wrong.hint

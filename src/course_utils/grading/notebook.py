@@ -58,7 +58,7 @@ class Submission:
 def read_bytes(path: Path) -> bytes:
     """A regular file's content; raises Unreadable for links, devices and what is too large."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would hang
     except OSError as error:
         raise Unreadable("it is a link or cannot be opened; hand in the file itself") from error
     with os.fdopen(handle, "rb") as file:

@@ -122,3 +122,10 @@ def sgd(model: Any, rate: float = 0.0) -> Any:
     import torch
 
     return torch.optim.SGD(model.parameters(), lr=rate)
+
+
+def picker(name: str) -> Any:
+    """Make a function (hidden, mask) → (B, d): the "first" position, or the "sum" of real ones."""
+    if name == "first":
+        return lambda hidden, mask: hidden[:, 0]
+    return lambda hidden, mask: (hidden * mask[..., None].to(hidden.dtype)).sum(1)
