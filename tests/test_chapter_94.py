@@ -23,7 +23,7 @@ def cells(text: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows}
 
 
-def test_the_shipped_model_agrees_with_the_library():
+def test_the_class_agrees_with_the_library():
     assert "same logits: True" in CHAPTER.output_of("same logits:")
 
 
@@ -53,17 +53,18 @@ def test_factors_of_attention():
 
 
 def test_three_tasks_in_one_model():
-    rows = cells(CHAPTER.output_of("always the commonest"))
-    for task in ("flights", "questions", "movies"):
-        labels, common, _, outside = rows[task]
-        assert int(labels) == {"flights": 7, "questions": 6, "movies": 2}[task]
-        assert 0 <= int(outside) <= 200 and common.endswith("%")
-    assert int(rows["flights"][2].rstrip("%")) > int(rows["flights"][1].rstrip("%")) + 40
+    text = CHAPTER.output_of("what is new in the test")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if "%" in line]
+    assert len(rows) == 6 and all(len(row) == 5 for row in rows)
+    mended = [float(row[2].rstrip("%")) for row in rows if row[0] == "mended first"]
+    assert max(mended) > 100 / 7 * 2, "far better than guessing one of seven intents"
 
 
 def test_sentinels_descend_and_the_text_can_be_put_back():
-    text = CHAPTER.output_of("vocabulary=vocabulary)\npieces =")
-    assert "sentinels [4095, 4094]" in text and "put back: True" in text
+    text = CHAPTER.output_of("span_corruption.reconstruct(batch, 0, vocabulary)")
+    ids = [int(i) for i in re.search(r"as ids +\[(.*)\]", text).group(1).split(", ")]
+    assert [i for i in ids if i > 4095 - 64] == [4095, 4094] and ids[0] == 4095
+    assert "put back: True" in text
 
 
 def test_lengths_are_t5s():
@@ -85,11 +86,6 @@ def test_sentinels_are_learned_before_text():
     )
     assert sentinels < whole < words
     assert abs(words - unigram) < 0.8
-
-
-def test_the_shipped_model_is_better_than_a_minute():
-    rows = cells(CHAPTER.output_of("after a minute"))
-    assert all(float(trained) < float(minute) for minute, trained in list(rows.values())[2:])
 
 
 def test_all_denoisers_are_tried():
