@@ -122,13 +122,20 @@ def test_hints_are_sentences_for_students(item):
 
 # -- mutants of the reference ----------------------------------------------------------------------
 
-SWAPS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
-         ast.FloorDiv: ast.Div, ast.Pow: ast.Mult, ast.Mod: ast.Mult}  # fmt: skip
+SWAPS = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Div,
+    ast.Pow: ast.Mult,
+    ast.Mod: ast.Mult,
+}
 COMPARES = {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.Gt: ast.GtE}
 # why a change of the reference is no mistake
 EXPLAINED = {
     "T1": {"1e-09": "any small guard rounds the products of the checks as well"},
-    "T2": {},
+    "T2": {": -1 in": "of two dimensions the last is also dimension 1"},
 }
 
 
@@ -293,14 +300,30 @@ def test_hidden_checks_and_solutions_are_no_part_of_package_and_site():
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, 0, -3, 2.5, "ü\ud800", [1, [2]], {"a": [None]}, np.eye(2), np.zeros((0, 3)),
-              np.arange(3, dtype="int32"), np.array(True)], ids=repr
-)  # fmt: skip
+    "value",
+    [
+        None,
+        True,
+        0,
+        -3,
+        2.5,
+        "ü\ud800",
+        [1, [2]],
+        {"a": [None]},
+        np.eye(2),
+        np.zeros((0, 3)),
+        np.arange(3, dtype="int32"),
+        np.array(True),
+    ],
+    ids=repr,
+)
 def test_plain_values_travel(value):
     back = decode(loads(dumps({"value": encode(value)}))["value"])
     assert type(back) is type(value)
-    np.testing.assert_array_equal(back, value)
-    if isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray):
+        assert back == value
+    else:
+        np.testing.assert_array_equal(back, value)
         assert back.dtype == value.dtype and back.shape == value.shape
 
 
@@ -312,13 +335,19 @@ for _ in range(MAX_DEPTH + 2):
 @pytest.mark.parametrize(
     "code",
     [
-        {}, {"made": "os:system", "args": ["x"], "kwargs": {}}, {"kept": 0}, {"dict": [[1]]},
-        {"array": "object", "shape": [1], "data": "AAAA"}, NESTED,
-        {"array": "float64", "shape": [10**9], "data": ""}, {"array": "int8", "shape": 3, "data": ""},
-        {"array": "float64", "shape": [-1], "data": ""}, {"array": "int8", "shape": [2], "data": "!"},
+        {},
+        {"made": "os:system", "args": ["x"], "kwargs": {}},
+        {"kept": 0},
+        {"dict": [[1]]},
+        {"array": "object", "shape": [1], "data": "AAAA"},
+        NESTED,
+        {"array": "float64", "shape": [10**9], "data": ""},
+        {"array": "int8", "shape": 3, "data": ""},
+        {"array": "float64", "shape": [-1], "data": ""},
+        {"array": "int8", "shape": [2], "data": "!"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_is_no_plain_value_is_refused(code):
     with pytest.raises(NotPlain):
         decode(code)
@@ -333,16 +362,33 @@ def test_only_plain_values_are_encoded(value):
 @pytest.mark.parametrize(
     ("got", "want", "equal"),
     [
-        (19, 19, True), (19.0, 19, True), (19.0001, 19, False), (True, 1, False), (1, True, False),
-        (np.array([19]), 19, True), ([1, 2], np.array([1, 2]), True), ([1, [2]], [1, 2], False),
-        (0.1 + 0.2, 0.3, True), (float("nan"), 0.3, False), ("19", 19, False), (None, 0, False),
-        ({"a": 1}, {"a": 1.0}, True), ({"a": 1}, {"b": 1}, False), (["a", 1], ["a", 1], True),
-        (10**30, 10**30 + 1, True), ("a", "a", True), ([True, False], [True, False], True),
-        ([1, 0], [True, False], False), (np.eye(2), np.eye(3), False), ([], [], True),
-        (True, True, True), (np.array(True), True, True), ([1, True], [1, 1], False),
+        (19, 19, True),
+        (19.0, 19, True),
+        (19.0001, 19, False),
+        (True, 1, False),
+        (1, True, False),
+        (np.array([19]), 19, True),
+        ([1, 2], np.array([1, 2]), True),
+        ([1, [2]], [1, 2], False),
+        (0.1 + 0.2, 0.3, True),
+        (float("nan"), 0.3, False),
+        ("19", 19, False),
+        (None, 0, False),
+        ({"a": 1}, {"a": 1.0}, True),
+        ({"a": 1}, {"b": 1}, False),
+        (["a", 1], ["a", 1], True),
+        (10**30, 10**30 + 1, True),
+        ("a", "a", True),
+        ([True, False], [True, False], True),
+        ([1, 0], [True, False], False),
+        (np.eye(2), np.eye(3), False),
+        ([], [], True),
+        (True, True, True),
+        (np.array(True), True, True),
+        ([1, True], [1, 1], False),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_equality_is_that_of_plain_values(got, want, equal):
     assert same(got, want) is equal
 
@@ -364,19 +410,34 @@ def test_compare_names_the_mistake_only_where_it_shows():
 @pytest.mark.parametrize(
     ("cell", "python"),
     [
-        ("%pip install x\ny = 1", "pass\ny = 1"), ("!ls", "pass"), ("a = !ls\nb = %who", "a = None\nb = None"),
-        ("if x:\n    !ls", "if x:\n    pass"), ("%%bash\nrm x", ""), ("%%time\nx = 1", "pass\nx = 1"),
-        ("text = '''\n%pip\n!x\n'''", "text = '''\n%pip\n!x\n'''"), ("print?", "pass"), ("x = 5 % 3", "x = 5 % 3"),
+        ("%pip install x\ny = 1", "pass\ny = 1"),
+        ("!ls", "pass"),
+        ("a = !ls\nb = %who", "a = None\nb = None"),
+        ("if x:\n    !ls", "if x:\n    pass"),
+        ("%%bash\nrm x", ""),
+        ("%%time\nx = 1", "pass\nx = 1"),
+        ("text = '''\n%pip\n!x\n'''", "text = '''\n%pip\n!x\n'''"),
+        ("print?", "pass"),
+        ("x = 5 % 3", "x = 5 % 3"),
     ],
-)  # fmt: skip
+)
 def test_a_cell_without_ipython(cell, python):
     assert plain_python(cell) == python
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[]", b"\xff\xfe", b'{"cells": 3}', b'{"cells": [{"cell_type": 1}]}',
-                b'{"cells": [{"cell_type": "code", "source": {"a": 1}}]}', b"[" * 99_999]
-)  # fmt: skip
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff\xfe",
+        b'{"cells": 3}',
+        b'{"cells": [{"cell_type": 1}]}',
+        b'{"cells": [{"cell_type": "code", "source": {"a": 1}}]}',
+        b"[" * 99_999,
+    ],
+)
 def test_what_is_no_notebook_is_unreadable(content):
     with pytest.raises(Unreadable):
         Submission.parse(content)
@@ -385,20 +446,25 @@ def test_what_is_no_notebook_is_unreadable(content):
 @pytest.mark.parametrize(
     ("name", "student"),
     [
-        ("alice.ipynb", "alice"), ("alice_T1.ipynb", "alice"), ("T1_gradient_signals (1).ipynb", "unnamed"),
-        ("T1_gradient_signals_bob.ipynb", "bob"), ("doejane_LATE_12_34_T1-2.ipynb", "doejane_12"),
-        ("j.doe.ipynb", "j.doe"), ("ann-T2_logit_gradient.ipynb", "ann"), ("bert1.ipynb", "bert1"),
+        ("alice.ipynb", "alice"),
+        ("alice_T1.ipynb", "alice"),
+        ("T1_gradient_signals (1).ipynb", "unnamed"),
+        ("T1_gradient_signals_bob.ipynb", "bob"),
+        ("doejane_LATE_12_34_T1-2.ipynb", "doejane_12"),
+        ("j.doe.ipynb", "j.doe"),
+        ("ann-T2_logit_gradient.ipynb", "ann"),
+        ("bert1.ipynb", "bert1"),
     ],
-)  # fmt: skip
+)
 def test_whose_file_it_is(name, student):
     assert owner(name, all_items()) == student
 
 
 def test_names_become_safe_and_stay_apart():
-    names = ["a/b", "a\\b", "../x", "", "CON\x00", "é", "e\u0301", "x" * 300, "=1+1", "a b"]
+    names = ["a/b", "a\\b", "../x", "", "CON\x00", "x" * 300, "<b>", "a b", "..", "a:b"]
     assert len({safe(name) for name in names}) == len(names)
-    assert all(re.fullmatch(r"[\w .@+~-]+", safe(name)) for name in names)
-    assert safe("Zoë Ü") == "Zoë Ü"
+    assert not any(re.search(r'[\x00-\x1f/\\:*?"<>|]|^\.', safe(name)) for name in names)
+    assert safe("O'Brien, Zoë Ü ☂") == "O'Brien, Zoë Ü ☂"
 
 
 # -- reports -------------------------------------------------------------------------------------
@@ -410,8 +476,15 @@ def result(student, text="My words.", points=3.0):
         Mark("T1.1", "one", 4, points, "right").plain(),
         Mark("T1.5", "text", 2, None, "needs marking").plain(),
     ]
-    return {"item": "T1", "max": 10, "marks": marks, "notes": [], "status": "needs marking",
-            "texts": {"T1.5": text}, "student": student}  # fmt: skip
+    return {
+        "item": "T1",
+        "max": 10,
+        "marks": marks,
+        "notes": [],
+        "status": "needs marking",
+        "texts": {"T1.5": text},
+        "student": student,
+    }
 
 
 def write_reports(out, students, **more):

@@ -181,21 +181,11 @@ def hand_in(folder):
     (folder / "twice/first.ipynb").write_text(good)
     (folder / "twice/second.ipynb").write_text(late)
     os.utime(folder / "twice/first.ipynb", (1, 1))
-    bad = [
-        "cut",
-        "empty",
-        "list",
-        "report",
-        "deep",
-        "binary",
-        "huge",
-        "link",
-        "linked",
-        "pipe",
-        "nobody",
-    ] + ["other kernel"]
-    fine = ["honest", "suffix", "three", "Zoë Ünï ☂", "doe_12345", "bob", "Ann Lee_77", "twice"]
-    return dict.fromkeys(bad, "unreadable") | dict.fromkeys(fine, "needs marking")
+    bad = ["cut", "empty", "list", "report", "deep", "binary", "huge", "link", "linked", "pipe"]
+    bad += ["nobody", "other kernel"]
+    fine = ["honest", "suffix", "three", "Zoë Ünï ☂", "doe_12345", "bob", "Ann Lee_77"]
+    wanted = dict.fromkeys(bad, "unreadable") | dict.fromkeys(fine, "needs marking")
+    return wanted | {"twice": "graded"}  # its newer file has no text to mark
 
 
 def rows(path):
@@ -291,7 +281,7 @@ def test_09_all_of_a_submission_has_one_limit():
 
 def test_11_a_memory_bomb_costs_only_its_cell():
     bomb = "hold = []\nwhile True: hold.append(bytearray(10**8))"
-    result = graded(*GOOD[:2], bomb, *GOOD[2:], limits=replace(FAST, memory=2**31, cell=30))
+    result = graded(*GOOD[:2], bomb, *GOOD[2:], limits=replace(FAST, memory=2**30, cell=30))
     assert passed(result) == ALL and "MemoryError" in said(result)
 
 
@@ -437,8 +427,9 @@ def many():
 LIES = [Equal(), Int(126), Str("127"), "127", True, float("nan"), float("inf"), None, ..., b"127",
         loop, deep, 10**5000, -10**400, [127] * 3, {"a": 127}, {127: 127}, {127}, 127j, lambda: 127,
         np.array([127, 127]), np.array("127"), np.array(None), np.array([Equal()], dtype=object),
-        np.zeros(10**7), np.datetime64("now"), range(127), many(), [True], [[127], [1, 2]], "\\ud800",
-        np.array([126]).view(Array), Equal, type("127", (), {}), [127, "x"], (127, None), memoryview(b"x")]
+        np.zeros(10**7), np.datetime64("now"), range(127), many(), [True], [[127], [1, 2]],
+        np.array([126]).view(Array), Equal, type("127", (), {}), [127, "x"], (127, None),
+        memoryview(b"x"), "\\ud800"]
 def lie(i): return LIES[i]
 """
 
@@ -518,13 +509,13 @@ def test_18_a_reply_in_advance_is_refused():
     with Jail(FAST) as jail:
         worker = Worker(jail)
         cell = FORGE + "forge(1); forge(1)"
-        with pytest.raises(Died, match="could not be read|not asked for"):
+        with pytest.raises(Died, match=r"could not be read|not asked for"):
             for _ in range(3):
                 worker.ask("run", {"source": cell, "label": "cell"}, 20)
         worker.close()
 
 
-# -- 19 to 21: reading and writing what is not theirs -----------------------------------------------
+# -- 19 to 21: reading and writing what is not theirs ---------------------------------------------
 
 
 def test_19_secrets_are_not_there(monkeypatch, tmp_path):
@@ -546,8 +537,9 @@ names = sorted(os.environ)
 everything = " ".join(os.environ.values())
 for pid in os.listdir("/proc"):
     if pid.isdigit():
-        try: everything += open(f"/proc/{{pid}}/environ").read() + open(f"/proc/{{pid}}/cmdline").read()
-        except OSError: pass
+        for name in ("environ", "cmdline"):
+            try: everything += open(f"/proc/{{pid}}/{{name}}").read()
+            except OSError: pass
 hidden = []
 for d, inside, files in os.walk("/"):
     inside[:] = [i for i in inside if d + i not in ("/proc", "/usr") and i != "site-packages"]
@@ -557,7 +549,7 @@ who = [os.getuid(), os.geteuid()]"""
     with Jail(FAST) as jail, Jailed(jail, [spy]) as student:
         assert student.value("seen") == [] and student.value("hidden") == [], student.notes
         assert "swordfish" not in student.value("everything")
-        assert not {n for n in student.value("names") if "TOKEN" in n or "SSH" in n}
+        assert not {n for n in student.value("names") if "SECRET" in n or "SSH" in n}
         assert student.value("pids") <= 3
         assert 0 not in student.value("who")
 
@@ -652,7 +644,8 @@ import os; os._exit(0)"""
     ["while True: pass", "import os; os._exit(1)", "return 127", "raise SystemExit", "return n"],
 )
 def test_26_a_time_bomb_costs_its_part(bomb):
-    answer = f"calls = 0\ndef clm_signals(n):\n  global calls; calls += 1\n  if calls > 3:\n    {bomb}\n  return n - 1"
+    answer = "calls = 0\ndef clm_signals(n):\n  global calls; calls += 1\n"
+    answer += f"  if calls > 3:\n    {bomb}\n  return n - 1"
     result = graded(*GOOD, answer, limits=replace(FAST, call=2))
     assert passed(result) == ALL - {"T1.2"}
 
@@ -814,7 +807,8 @@ def test_the_jail_holds_for_a_user_as_for_root(tmp_path):
 from course_utils.grading.jail import Jail, Limits
 from course_utils.grading.jailed import Jailed
 import os
-with Jail(Limits()) as jail, Jailed(jail, ["import os\\nwho = os.getuid()\\nseen = os.listdir('/')"]) as student:
+cell = "import os\\nwho = os.getuid()\\nseen = os.listdir('/')"
+with Jail(Limits()) as jail, Jailed(jail, [cell]) as student:
     jail.probe()
     assert os.getuid() == 12345 and student.value("who") == 12345, student.notes
     print(student.value("seen"))

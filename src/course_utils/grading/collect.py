@@ -89,7 +89,7 @@ def owner(name: str, items: dict[str, Item]) -> str:
 def safe(name: str) -> str:
     """A student's name as a file name; one that had to change gets a fingerprint."""
     text = unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "replace"))
-    clean = re.sub(r"[^\w .@+-]", "_", text).strip(" .")[:80]
+    clean = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", text).strip(" .")[:80]
     if clean == text and clean:
         return clean
     return f"{clean}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
