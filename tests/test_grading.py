@@ -168,6 +168,7 @@ def definitions_of(item):
                 yield ast.unparse(node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["T1", "T2"])
 def test_every_mutant_of_the_reference_loses_marks(name):
     item, tried, survivors = all_items()[name], 0, []

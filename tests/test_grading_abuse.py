@@ -28,6 +28,7 @@ from course_utils.grading.jail import Jail, Limits, NoJail
 from course_utils.grading.jailed import Died, Jailed, Worker
 from course_utils.grading.notebook import Submission
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 T1 = all_items()["T1"]
 FAST = Limits(cell=6, call=6, total=60)
@@ -305,6 +306,20 @@ while True:
     except OSError: pass"""
     result = graded(*GOOD, bomb, limits=replace(FAST, cell=3))
     assert passed(result) == ALL and not running()
+
+
+def test_12_the_number_of_processes_is_bounded_for_root_too():
+    count = """import os, time
+def children():
+    for number in range(300):
+        try:
+            if os.fork() == 0:
+                time.sleep(60)
+                os._exit(0)
+        except OSError: return number
+    return 300"""
+    with Jail(FAST) as jail, Jailed(jail, [count]) as student:
+        assert 5 < student.call("children") <= FAST.processes
 
 
 def test_13_disks_are_small_and_vanish():

@@ -6,6 +6,7 @@ import importlib.util
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +63,11 @@ def judge(item: Item, hidden: Hidden, student: Student, seed: int) -> list[Mark]
     marks = [Mark(part.name, part.title, part.points) for part in item.parts.values()]
     pairs = list(zip(marks, item.parts.values(), strict=True))
     for mark, part in pairs:
-        guarded(mark, lambda mark=mark, part=part: judge_public(mark, part, student))
+        guarded(mark, partial(judge_public, mark, part, student))
     for index, (mark, part) in enumerate(pairs):
         if mark.state == "right" and not part.is_text:
             check, rng = hidden.checks[part.name], np.random.default_rng([seed, index])
-            guarded(mark, lambda mark=mark, c=check, r=rng: judge_hidden(mark, c, student, r))
+            guarded(mark, partial(judge_hidden, mark, check, student, rng))
     return marks
 
 
