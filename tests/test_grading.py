@@ -30,7 +30,7 @@ LOST = ("wrong", "missing", "crashed", "timed out")
 
 def judged(item, *more, folder=SOLUTIONS, seed=0):
     """Marks of a notebook of the project, with cells added at its end; in this process."""
-    cells = Submission.read(folder / f"{item.notebook}.ipynb").cells
+    cells = Submission.read(folder / f"{item.notebook}.ipynb").graded
     return selftest.here(item, load_hidden(SOLUTIONS / "hidden", item), [*cells, *more], seed)
 
 
@@ -161,7 +161,7 @@ def mutants(source):
 
 def definitions_of(item):
     """The reference's functions that answer the item, as source."""
-    cells = Submission.read(SOLUTIONS / f"{item.notebook}.ipynb").cells
+    cells = Submission.read(SOLUTIONS / f"{item.notebook}.ipynb").graded
     for cell in cells:
         for node in ast.parse(cell).body:
             if isinstance(node, ast.FunctionDef) and node.name in item.names:

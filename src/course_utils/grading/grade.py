@@ -27,7 +27,6 @@ from course_utils.grading.judge import Mark, judge, load_hidden
 from course_utils.grading.notebook import Submission, Unreadable, read_bytes
 
 CODE = Path(__file__).parent
-SKIP = "# not run when graded"
 # from the gravest: a person reads a status from left to right
 STATES = ("grader error", "timed out", "crashed", "needs marking")
 
@@ -69,8 +68,7 @@ def grade_file(path: Path, item_name: str, setup: Setup) -> dict:
     try:
         content = read_bytes(path)
         result["key"] = key(content, item, setup)
-        cells = [c for c in Submission.parse(content).cells if not c.lstrip().startswith(SKIP)]
-        result |= run(item, cells, setup)
+        result |= run(item, Submission.parse(content).graded, setup)
     except Unreadable as error:
         result |= {"status": "unreadable", "notes": [f"The file was not read: {error}."]}
     except Exception:

@@ -14,6 +14,7 @@ from course_utils.grading.session import plain_python
 
 MAX_FILE = 20_000_000  # bytes; a notebook with many figures has a tenth of it
 MAX_CELLS = 2_000
+SKIP = "# not run when graded"
 
 
 class Unreadable(ValueError):
@@ -45,6 +46,11 @@ class Submission:
         if not any(map(definitions, code)):
             raise Unreadable("no cell of it defines anything in Python")
         return cls([cell for cell in code if cell.strip()])
+
+    @property
+    def graded(self) -> list[str]:
+        """The cells that grading runs: all but those that begin with SKIP."""
+        return [cell for cell in self.cells if not cell.lstrip().startswith(SKIP)]
 
     def names(self) -> set[str]:
         """Every name that some cell defines."""

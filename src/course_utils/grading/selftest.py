@@ -88,5 +88,5 @@ def faults(answer: Answer, marks: list[Mark]) -> list[str]:
 
 
 def reference(solutions: Path, item: Item) -> list[str]:
-    """The cells of the reference solution."""
-    return Submission.read(solutions / f"{item.notebook}.ipynb").cells
+    """The cells of the reference solution that grading runs."""
+    return Submission.read(solutions / f"{item.notebook}.ipynb").graded
