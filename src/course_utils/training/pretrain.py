@@ -136,7 +136,7 @@ def pretrain(
             format with the tokenizer, and `run.json`.
         documents: training and held-out texts; default the course's corpus.
         tokenizer: default the course's.
-        batch_size: rows a step; default the recipe's.
+        batch_size: rows a step (short ones in proportion); default the recipe's.
         short_share: share of the steps that see short rows; default the recipe's.
         options: arguments of the objective's `corrupt` that replace the recipe's.
         progress: show a bar.
@@ -191,11 +191,12 @@ def _recipe(
     if name not in RECIPES:
         raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
     row = RECIPES[name]
-    steps = steps or row.settings["steps"]
+    steps, rows = steps or row.settings["steps"], batch_size or row.batch_size
     warmup = min(row.settings["warmup_steps"], steps // 10)
     return replace(
         row,
-        batch_size=batch_size or row.batch_size,
+        batch_size=rows,
+        short_batch=max(1, row.short_batch * rows // row.batch_size),  # as much text as before
         short_share=row.short_share if short_share is None else short_share,
         options=row.options | options,
         settings=row.settings | {"steps": steps, "warmup_steps": warmup} | more,
