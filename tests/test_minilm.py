@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from course_utils.data.sources import CHECKPOINTS, load_pretrained
+from course_utils.experiments import minilm
 from course_utils.models.huggingface import from_hf
 from course_utils.objectives.batch import Batch
-from course_utils.experiments import minilm
 
 SHIPPED = CHECKPOINTS / "minilm-mlm"
 

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from course_utils.data.batches import generator_at
 from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 from course_utils.models.heads import JointIntentSlots, SequenceClassifier, TokenClassifier
-from course_utils.objectives import causal_lm, masked_lm
+from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import IGNORE_INDEX, Batch
 from course_utils.training.finetune import (
     Examples,
@@ -153,12 +153,27 @@ def test_a_configuration_checks_itself(settings, message):
 def test_groups_hold_every_weight_once_and_decay_no_norm_and_no_bias(make):
     model = make()
     names = {id(p): name for name, p in model.named_parameters()}
-    decayed, kept = ([names[id(p)] for p in g["params"]] for g in parameter_groups(model, 0.1))
+    groups = parameter_groups(model, 0.1)
+    assert {g["weight_decay"] for g in groups} == {0.1, 0.0}
+    decayed, kept = (
+        [names[id(p)] for g in groups if g["weight_decay"] == decay for p in g["params"]]
+        for decay in (0.1, 0.0)
+    )
     assert sorted(decayed + kept) == sorted(names.values())
     assert all("norm" in name or "bias" in name for name in kept)
     assert not any("norm" in name or "bias" in name for name in decayed)
     assert "token_embedding.weight" in decayed
-    assert [g["weight_decay"] for g in parameter_groups(model, 0.1)] == [0.1, 0.0]
+
+
+def test_the_token_embedding_has_a_rate_of_its_own():
+    model, batch = t5(), text_to_text()
+    before = weights(model)
+    loss = objective_loss(span_corruption)
+    run(model, lambda step: batch, loss, steps=1, embedding_rate=7.0, weight_decay=0.0)
+    # AdamW's first step moves every weight that has a gradient by its rate
+    moved = {name: (now - before[name]).abs().max().item() for name, now in weights(model).items()}
+    assert moved.pop("token_embedding.weight") == pytest.approx(7e-3, rel=0.01)
+    assert all(step == pytest.approx(1e-3, rel=0.01) for step in moved.values())
 
 
 def test_freezing_by_name():

@@ -182,7 +182,7 @@ class _Run:
         torch.manual_seed(derive_seed(self.config.seed, step, self.accelerator.process_index))
         rate = learning_rate_at(step, self.config)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         loss = self._backward(batch)
         self._require_finite(loss, "the loss is", step, batch)
         limit = self.config.clip_norm or math.inf

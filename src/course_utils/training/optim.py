@@ -16,6 +16,9 @@ class TrainConfig:
     Attributes:
         steps: optimizer steps in the whole run (the schedule is drawn over them).
         learning_rate: the highest rate, reached after `warmup_steps` steps of linear rise.
+        embedding_rate: times that rate for the token embedding. T5's starts at N(0, 1), ten times
+            as large as its other weights, and Adafactor, with which T5 was trained, moves a weight
+            in proportion to its size (Shazeer & Stern 2018, section 8); AdamW moves all alike.
         schedule: "constant", "linear" (BERT), "cosine" (GPT-3) or "wsd": stable, then a linear
             decay over the last `decay_fraction` of the steps (Hu et al. 2024, MiniCPM, section 4).
         final_fraction: where the decay ends, as a fraction of `learning_rate`.
@@ -30,6 +33,7 @@ class TrainConfig:
 
     steps: int
     learning_rate: float = 1e-3
+    embedding_rate: float = 1.0
     schedule: str = "linear"
     warmup_steps: int = 0
     final_fraction: float = 0.0
@@ -54,7 +58,8 @@ class TrainConfig:
             self._require(getattr(self, field) >= low, field, f"at least {low}")
         for field in ("warmup_steps", "validate_every", "checkpoint_every", "weight_decay"):
             self._require(getattr(self, field) >= 0, field, "0 or more")
-        self._require(self.learning_rate > 0, "learning_rate", "positive")
+        for field in ("learning_rate", "embedding_rate"):
+            self._require(getattr(self, field) > 0, field, "positive")
         self._require(self.warmup_steps <= self.steps, "warmup_steps", f"≤ steps ({self.steps})")
         self._require(0 <= self.final_fraction <= 1, "final_fraction", "from 0 to 1")
         self._require(0 < self.decay_fraction <= 1, "decay_fraction", "above 0, at most 1")
@@ -83,11 +88,14 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
     return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * left)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two AdamW groups: matrices and embeddings decay; norms and every bias do not.
+def parameter_groups(
+    model: nn.Module, weight_decay: float, embedding_rate: float = 1.0
+) -> list[dict]:
+    """AdamW's groups: matrices and embeddings decay; norms and every bias do not.
 
     Embeddings are decayed, as BERT and GPT-2 do; T5's relative attention bias counts as a bias.
-    The groups are asserted to be disjoint and to hold every trainable parameter.
+    The groups are asserted to be disjoint and to hold every trainable parameter; `factor` times
+    the learning rate is a group's own.
 
     Raises:
         ValueError: nothing is trainable.
@@ -98,15 +106,22 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     decayed = {name for name, p in trainable.items() if p.ndim >= 2 and "bias" not in name}
     kept = {name for name, p in trainable.items() if p.ndim < 2 or "bias" in name}
     assert not decayed & kept and decayed | kept == trainable.keys(), "groups overlap or leave some"
+    embedding = {name for name in decayed if name.endswith("token_embedding.weight")}
+    groups = [
+        (decayed - embedding, weight_decay, 1.0),
+        (embedding, weight_decay, embedding_rate),
+        (kept, 0.0, 1.0),
+    ]
     return [
-        {"params": [trainable[n] for n in sorted(decayed)], "weight_decay": weight_decay},
-        {"params": [trainable[n] for n in sorted(kept)], "weight_decay": 0.0},
+        {"params": [trainable[n] for n in sorted(names)], "weight_decay": decay, "factor": factor}
+        for names, decay, factor in groups
+        if names
     ]
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`."""
-    groups = parameter_groups(model, config.weight_decay)
+    groups = parameter_groups(model, config.weight_decay, config.embedding_rate)
     return torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True
     )
