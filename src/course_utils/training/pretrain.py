@@ -73,7 +73,7 @@ def _t5(tokenizer: Any) -> T5:
 _STEADY = {"schedule": "cosine", "final_fraction": 0.1, "warmup_steps": 300}
 _STEADY |= {"mixed_precision": "bf16"}
 _STEADY |= {"log_every": 20, "validate_every": 200, "checkpoint_every": 500}
-# Rates and short rows are the best of four tries each: `course run pretraining-tries`.
+# Rates are the best of four tries each: `course run pretraining-tries`.
 # Steps differ so that FLOPs do not: 5e13 each.
 RECIPES: dict[str, Recipe] = {
     "bert-mini": Recipe(
