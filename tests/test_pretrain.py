@@ -9,11 +9,12 @@ import transformers
 from typer.testing import CliRunner
 
 from course_utils.cli import app
+from course_utils.data.text import text_rows, token_ids
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.objectives import OBJECTIVES
 from course_utils.training import loop
 from course_utils.training import pretrain as module
-from course_utils.training.pretrain import RECIPES, pretrain, text_rows, token_ids
+from course_utils.training.pretrain import RECIPES, pretrain
 
 LINES = [
     "The Congress has met in the city, and the state of the union is told to its members.",
@@ -53,7 +54,7 @@ def test_each_learns_from_the_same_text_a_step(tokenizer):
 @pytest.mark.parametrize("name", RECIPES)
 def test_rows_hold_the_text_in_order(name, tokenizer):
     recipe = RECIPES[name]
-    rows = text_rows(TEXTS[0], tokenizer, recipe)
+    rows = text_rows(TEXTS[0], tokenizer, recipe.row_tokens, wrapped=recipe.wrapped)
     if recipe.wrapped:
         assert (rows[:, 0] == tokenizer.cls_token_id).all()
         assert (rows[:, -1] == tokenizer.sep_token_id).all()
@@ -73,9 +74,7 @@ def test_a_run_starts_near_ln_v_learns_and_is_opened_by_transformers(name, tmp_p
     opener = getattr(transformers, classes[list(RECIPES).index(name)])
     theirs = opener.from_pretrained(tmp_path / "model").eval()
     assert len(transformers.AutoTokenizer.from_pretrained(tmp_path / "model")) == 4096
-    batch = module._corrupter(RECIPES[name], tokenizer)(
-        text_rows(TEXTS[1], tokenizer, RECIPES[name])[:2], torch.Generator().manual_seed(0)
-    )
+    batch = module.held_out_batches(RECIPES[name], TEXTS[1], tokenizer)[0]
     with torch.no_grad():
         ours, hf = run.model(**batch.inputs), theirs(**batch.inputs).logits
     real = batch.inputs["attention_mask"] if "decoder_input_ids" not in batch.inputs else ...

@@ -15,6 +15,7 @@ from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 from course_utils.models.heads import JointIntentSlots, SequenceClassifier, TokenClassifier
 from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import IGNORE_INDEX, Batch
+from course_utils.speed import matmul_peak, num_tokens, training_flops
 from course_utils.training.finetune import (
     Examples,
     TaskBatch,
@@ -25,7 +26,6 @@ from course_utils.training.finetune import (
 )
 from course_utils.training.loop import NonFiniteLoss, objective_loss, split, train, validator
 from course_utils.training.optim import TrainConfig, freeze, learning_rate_at, parameter_groups
-from course_utils.training.speed import matmul_peak, num_tokens, training_flops
 
 V = 48
 SIZES = {"vocab_size": V, "hidden_size": 32, "num_layers": 2, "num_heads": 2}

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import Batch
+from course_utils.speed import matmul_peak, training_flops
 from course_utils.training.loop import objective_loss
-from course_utils.training.speed import matmul_peak, training_flops
 
 NEW_TOKENS = 64
 SIZES = {  # d, heads, layers, vocabulary, rows and length of a batch

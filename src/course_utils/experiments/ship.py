@@ -52,7 +52,7 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
         ["recipe", f"{steps:,} steps, learning rate {rate:g}, {settings['schedule']}"],
         ["parameters", f"{facts['parameters']:,}"],
         ["tokens", f"{facts['tokens']:,} read or written, {facts['predicted']:,} predicted"],
-        ["FLOPs", f"{facts['flops']:.3e}, by `training.speed.training_flops`"],
+        ["FLOPs", f"{facts['flops']:.3e}, by `course_utils.speed.training_flops`"],
         ["time", f"{facts['seconds'] / 60:.0f} minutes of training steps"],
         ["machine", machine],
         ["code", f"commit {record.commit()['commit']}"],

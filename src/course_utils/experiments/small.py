@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from course_utils.data.batches import derive_seed, pack, pad_inputs, rows_at
 from course_utils.data.sources import load_corpus, load_dataset, split
+from course_utils.data.text import token_ids
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import T5
 from course_utils.objectives.batch import Batch
 from course_utils.training.loop import LossFunction, TrainResult, train
 from course_utils.training.optim import TrainConfig
-from course_utils.training.pretrain import token_ids
 
 
 def seeds(settings: dict[str, Any]) -> range:

@@ -22,9 +22,9 @@ from tqdm import tqdm
 from course_utils.checks import require
 from course_utils.data.batches import derive_seed
 from course_utils.objectives.batch import Batch
+from course_utils.speed import matmul_peak, num_tokens, training_flops
 from course_utils.training import checkpoint
 from course_utils.training.optim import TrainConfig, learning_rate_at, make_optimizer
-from course_utils.training.speed import matmul_peak, num_tokens, training_flops
 
 # The loss of a batch: its mean over the predicted tokens, in nats. A loss of two terms is a dict,
 # {"token": mean over predicted tokens, "row": mean over rows}; their sum is what is minimised.
