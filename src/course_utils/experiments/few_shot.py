@@ -48,7 +48,7 @@ SETTINGS: dict[str, Any] = {
     "shots": [0, 1, 2, 4, 8],
     "draws": 2,  # sets of examples
     "orders": 3,  # of each set
-    "items": 100,  # test texts
+    "items": 60,  # test texts
     "model": "smollm2",
 }
 TINY = {"sources": ["movies"], "tasks": ["movies"], "shots": [0, 1], "draws": 1, "items": 6,

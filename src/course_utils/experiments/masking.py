@@ -46,7 +46,8 @@ SETTINGS: dict[str, Any] = {
     "row_tokens": 61,  # 30 of A and 31 of B; three special tokens make 64
     "batch_size": 32,
     "steps": 500,
-    "learning_rate": 5e-3,
+    "learning_rate": 2e-3,
+    "embedding_rate": 20.0,
     "held_out_rows": 512,
     "probe_texts": 4000,
 }

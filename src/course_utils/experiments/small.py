@@ -65,6 +65,7 @@ def short_run(
     config = TrainConfig(
         steps=steps,
         learning_rate=settings["learning_rate"],
+        embedding_rate=settings["embedding_rate"],
         warmup_steps=steps // 10,
         schedule="cosine",
         final_fraction=0.1,

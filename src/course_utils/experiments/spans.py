@@ -38,7 +38,8 @@ SETTINGS: dict[str, Any] = {
     "row_tokens": 64,
     "batch_size": 32,
     "steps": 400,
-    "learning_rate": 4e-3,
+    "learning_rate": 3e-3,
+    "embedding_rate": 20.0,
     "held_out_rows": 512,
     "probe_texts": 4000,
 }
