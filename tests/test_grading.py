@@ -108,6 +108,22 @@ def test_no_value_of_an_answer_is_a_fault_of_the_grader(item):
         assert "grader error" not in {mark.state for mark in marks}, f"{value}: {marks}"
 
 
+@each_item
+def test_no_value_is_a_fault_of_a_hidden_check(item):
+    """An answer may behave as long as the public check asks."""
+    hidden = load_hidden(SOLUTIONS / "hidden", item)
+    for value in ODD:
+        names = {"np": np}
+        for name in item.names:
+            exec(f"{name} = lambda *a, **k: {value}", names)
+        for part, check in hidden.checks.items():
+            try:
+                check(Notebook(names), np.random.default_rng(0))
+            except Wrong:
+                continue
+            raise AssertionError(f"{part} takes {value}")
+
+
 def test_a_name_belongs_to_one_item():
     names = [name for item in ITEMS for name in item.names]
     assert len(names) == len(set(names))
@@ -262,26 +278,34 @@ def test_exercises_are_exactly_what_the_solutions_give(regenerated):
     )
 
 
-def secret_lines(path):
-    """Lines that only the solution may hold: between the markers, or in cells tagged solution."""
+def lines(text):
+    """The lines of a text, also those behind a comment sign, without the very short ones."""
+    stripped = (line.strip("# \t") for line in text.splitlines())
+    return {line for line in stripped if len(line) > 12}
+
+
+def parted(path):
+    """Three sets of lines of a solution: answers, other secrets, and what everybody is given."""
+    answers, secrets, given = set(), set(), set()
     for cell in nbformat.read(path, 4).cells:
-        inside = "solution" in cell.metadata.get("tags", [])
-        for line in cell.source.splitlines():
-            inside = inside or line.strip() == exercises.BEGIN
-            if inside and len(line.strip()) > 12 and "###" not in line:
-                yield line.strip()
-            if line.strip() == exercises.END:
-                inside = False
+        before, *blocks = cell.source.split(exercises.BEGIN)
+        (secrets if "solution" in cell.metadata.get("tags", []) else given).update(lines(before))
+        for block in blocks:
+            inside, after = block.split(exercises.END)
+            answers |= lines(inside)
+            given |= lines(after)
+    return answers, secrets, given
 
 
 @pytest.mark.parametrize("path", sorted(SOLUTIONS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_an_exercise_holds_nothing_of_its_solution(path):
     blank = (EXERCISES / path.name).read_text("utf-8")
     book = nbformat.reads(blank, 4)
-    text = "\n".join(cell.source for cell in book.cells)
-    secrets = set(secret_lines(path))
-    assert len(secrets) >= 5
-    assert not [line for line in secrets if line in text]
+    there = lines("\n".join(cell.source for cell in book.cells))
+    answers, secrets, given = parted(path)
+    assert len(answers) >= 5 and len(secrets) >= 5
+    assert not answers & there
+    assert not (secrets - given) & there  # a plot of the solution may repeat one that is given
     assert "SOLUTION" not in blank and "HIDDEN" not in blank
     assert all(not cell.outputs for cell in book.cells if cell.cell_type == "code")
     answers = [cell for cell in book.cells if "nbgrader" in cell.metadata]

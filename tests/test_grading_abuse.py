@@ -512,6 +512,18 @@ def test_18_32_a_forged_error_says_nothing_of_its_own(kind):
     assert passed(result) == ALL - {"T1.2"} and "LEAK" not in said(result)
 
 
+@pytest.mark.parametrize("wait", [0, 0.2, 30], ids=lambda s: f"true reply after {s} s")
+def test_18_what_a_forger_does_afterwards_costs_only_its_own_part(wait):
+    answer = (
+        FORGE
+        + f"""import time
+def clm_signals(n):
+    if n not in (1, 128): forge(-1); time.sleep({wait})
+    return n - 1"""
+    )
+    assert passed(graded(*GOOD, answer)) == ALL - {"T1.2"}
+
+
 def test_32_hidden_inputs_do_not_leave_by_a_later_public_check():
     thief = """seen = []
 def clm_signals(n): seen.append(n); return n - 1

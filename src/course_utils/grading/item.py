@@ -37,6 +37,9 @@ class Student:
         """Send a request and return its decoded value; raises Wrong when the answer fails."""
         raise NotImplementedError
 
+    def settle(self) -> None:
+        """Come to rest before another part is judged, so that it pays for no other's deeds."""
+
     def missing(self, names: Sequence[str]) -> list[str]:
         """Those of `names` that are not defined, or still `...`."""
         return [n for n, there in zip(names, self.ask("has", names=list(names)), strict=True)
@@ -326,7 +329,7 @@ def array(got: Any, what: str, shape: tuple[int, ...] | None = None) -> np.ndarr
         raise Wrong(f"{what} has the wrong shape.", f"{what}: {np.shape(got)}; expected: {shape}")
     if not np.isfinite(numbers).all():
         raise Wrong(f"{what} is not finite (NaN or infinity).")
-    return np.asarray(got)
+    return numbers.reshape(np.shape(got))
 
 
 def require(condition: bool, hint: str, detail: str = "") -> None:

@@ -83,8 +83,10 @@ class Jail:
         )
 
     def worker(self) -> list[str]:
-        """The arguments of Python that make a worker."""
-        code = "from course_utils.grading.worker import main; main()"
+        """The arguments of Python that make a worker, of the very package that grades."""
+        home = str(Path(course_utils.__file__).resolve().parents[1])
+        code = f"import sys; {home!r} in sys.path or sys.path.insert(0, {home!r})\n"
+        code += "from course_utils.grading.worker import main; main()"
         return ["-c", code, json.dumps(asdict(self.limits) | {"jailed": not self.unsafe})]
 
     def wrapped(self, inside: list[str]) -> list[str]:

@@ -121,6 +121,15 @@ class Jailed(Student):
             raise Wrong(f"`{name}` was stopped: {death}.", kind=death.kind) from death
         return answer(self, reply, arguments)
 
+    def settle(self) -> None:
+        """End a worker that is still busy, or has said more than it was asked.
+
+        An answer can forge a reply and go on; what it does then must not cost the next part.
+        """
+        if self.worker:
+            with contextlib.suppress(Died):
+                self.request("has", {"names": []}, self.jail.limits.call)
+
     def request(self, do: str, arguments: dict, seconds: float) -> dict:
         """Ask within the time that is left; a worker that fails is ended."""
         assert self.worker

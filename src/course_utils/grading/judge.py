@@ -63,10 +63,12 @@ def judge(item: Item, hidden: Hidden, student: Student, seed: int) -> list[Mark]
     marks = [Mark(part.name, part.title, part.points) for part in item.parts.values()]
     pairs = list(zip(marks, item.parts.values(), strict=True))
     for mark, part in pairs:
+        student.settle()
         guarded(mark, partial(judge_public, mark, part, student))
     for index, (mark, part) in enumerate(pairs):
         if mark.state == "right" and not part.is_text:
             check, rng = hidden.checks[part.name], np.random.default_rng([seed, index])
+            student.settle()
             guarded(mark, partial(judge_hidden, mark, check, student, rng))
     return marks
 

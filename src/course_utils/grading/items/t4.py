@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_utils.grading.item import Item, Student, Wrong, array, compare, require
+from course_utils.grading.item import Item, Student, Wrong, array, as_array, compare, require
 
 ITEM = Item("T4", "How many bits does an example give?", "T4_bits_per_example")
 BAN = ["course_utils.data.known_entropy:MarkovSource"]
@@ -82,7 +82,8 @@ def remaining_bits(student: Student) -> None:
 
 def check_table(got: object, want: np.ndarray, what: str, more: dict | None = None) -> None:
     """Compare a table of h(n), bits, with the mistakes that any chain shows."""
-    if isinstance(got, (list, np.ndarray)) and np.size(got) == len(want) - 1:
+    numbers = as_array(got)
+    if numbers is not None and numbers.size == len(want) - 1:
         compare(got, want[1:], what=what)
         raise Wrong(LATE)
     if isinstance(got, np.ndarray) and got.dtype.kind == "f":
