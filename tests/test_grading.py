@@ -116,9 +116,9 @@ def test_no_value_is_a_fault_of_a_hidden_check(item):
         names = {"np": np}
         for name in item.names:
             exec(f"{name} = lambda *a, **k: {value}", names)
-        for part, check in hidden.checks.items():
+        for part, look in hidden.checks.items():
             try:
-                check(Notebook(names), np.random.default_rng(0))
+                look(Notebook(names), np.random.default_rng(0))
             except Wrong:
                 continue
             raise AssertionError(f"{part} takes {value}")
