@@ -62,6 +62,33 @@ def bert(seed: int, dropout: float = 0.0, layers: int = 2, hidden: int = 16) -> 
     return shaken(BertModel(config), seed)
 
 
+def frozen_bert(seed: int) -> Any:
+    """Make a `bert` whose embeddings are frozen."""
+    model = bert(seed)
+    model.embeddings.requires_grad_(False)
+    return model
+
+
+def gpt(seed: int, dropout: float = 0.0, layers: int = 2, hidden: int = 16) -> Any:
+    """Make a `transformers.GPT2LMHeadModel` with seeded weights."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=len(VOCABULARY),
+        n_positions=64,
+        n_embd=hidden,
+        n_layer=layers,
+        n_head=2,
+        resid_pdrop=dropout,
+        embd_pdrop=dropout,
+        attn_pdrop=dropout,
+        bos_token_id=2,
+        eos_token_id=2,
+        attn_implementation="eager",
+    )
+    return shaken(GPT2LMHeadModel(config), seed)
+
+
 def t5(seed: int) -> Any:
     """Make a `transformers.T5ForConditionalGeneration` of one layer a side, in evaluation mode.
 
