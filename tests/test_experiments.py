@@ -406,7 +406,13 @@ def test_a_run_is_shipped_small_and_loads_in_full_precision(tmp_path):
 
     with pytest.raises(ValueError, match="has not ended"):
         ship.ship("t5-mini", runs=tmp_path, to=tmp_path / "shipped")
-    settings = {"steps": 1, "batch_size": 2, "short_share": 0.0, "progress": False, "device": "cpu"}
+    settings = {
+        "steps": 1,
+        "step_tokens": 254,
+        "lengths": [127],
+        "progress": False,
+        "device": "cpu",
+    }
     texts = (["The state of the union is told. " * 40], ["The congress has met again. " * 40])
     run = pretrain("t5-mini", out=tmp_path / "t5-mini-seed0", documents=texts, **settings)
     folder = ship.ship("t5-mini", runs=tmp_path, to=tmp_path / "shipped")

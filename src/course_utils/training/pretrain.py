@@ -53,8 +53,8 @@ def pretrain(
         documents: training and held-out texts; default the course's corpus.
         tokenizer: default the course's.
         progress: show a bar.
-        changes: what replaces the recipe's own: `steps`, `batch_size`, `short_share`, `options` of
-            the objective, or any field of `TrainConfig`; see `recipes.recipe`.
+        changes: what replaces the recipe's own: `steps`, `step_tokens`, `lengths`, `options` of the
+            objective, or any field of `TrainConfig`; see `recipes.recipe`.
 
     Raises:
         ValueError: an unknown name, or what `train` and the objective raise.
@@ -81,8 +81,7 @@ def pretrain(
 def batches(row: Recipe, documents: Sequence[str], tokenizer: Any) -> Callable[[int], Batch]:
     """Step → batch. Its rows, and what is hidden in them, depend on seed and step alone."""
     corrupt, seed = _corrupter(row, tokenizer), row.settings["seed"]
-    lengths = {row.rows_of(step)[0] for step in (0, row.settings["steps"] - 1)}
-    rows = {n: text_rows(documents, tokenizer, n, wrapped=row.wrapped) for n in lengths}
+    rows = {n: text_rows(documents, tokenizer, n, wrapped=row.wrapped) for n in row.lengths}
 
     def batch_at(step: int) -> Batch:
         length, count = row.rows_of(step)
@@ -95,7 +94,7 @@ def batches(row: Recipe, documents: Sequence[str], tokenizer: Any) -> Callable[[
 def held_out_batches(row: Recipe, documents: Sequence[str], tokenizer: Any) -> list[Batch]:
     """256 rows to validate on; their masks are the same in every run, whatever its seed."""
     corrupt = _corrupter(row, tokenizer)
-    parts = text_rows(documents, tokenizer, row.row_tokens, wrapped=row.wrapped)[:256].split(64)
+    parts = text_rows(documents, tokenizer, row.lengths[-1], wrapped=row.wrapped)[:256].split(64)
     return [corrupt(part, generator_at("held out", number)) for number, part in enumerate(parts)]
 
 
@@ -110,7 +109,7 @@ def _facts(row: Recipe, model: nn.Module, result: TrainResult) -> dict[str, Any]
     counts = ("step", "tokens", "predicted", "flops", "seconds")
     return {
         **{key: getattr(row, key) for key in ("objective", "options", "settings")},
-        "rows": [row.batch_size, row.row_tokens],
+        "rows": {"lengths": row.lengths, "step_tokens": row.step_tokens},
         "parameters": sum(p.numel() for p in model.parameters()),
         **{key: getattr(result, key) for key in counts},
         **{key: result.history[-1][key] for key in ("loss", "validation_loss")},
