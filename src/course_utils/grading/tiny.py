@@ -6,6 +6,7 @@ Nothing heavy is imported before a function is called.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 MARKS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]")  # ids 0 to 4
@@ -156,3 +157,37 @@ def picker(name: str) -> Any:
     if name == "first":
         return lambda hidden, mask: hidden[:, 0]
     return lambda hidden, mask: (hidden * mask[..., None].to(hidden.dtype)).sum(1)
+
+
+def masked_bert(seed: int, dropout: float = 0.5) -> Any:
+    """Make a `transformers.BertForMaskedLM` with seeded weights, in training mode."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        attn_implementation="eager",
+    )
+    return shaken(BertForMaskedLM(config), seed, 0.5).train()
+
+
+def resting(seed: int) -> Any:
+    """Make a `classifier` in evaluation mode."""
+    return classifier(seed).eval()
+
+
+@cache
+def same(key: str, maker: str, *args: Any) -> Any:
+    """Make an object of this module once for each `key`: a later call gets the very same one."""
+    return globals()[maker](*args)
+
+
+def sgd_of(key: str, maker: str, seed: int, rate: float) -> Any:
+    """Make plain gradient descent over the model that `same` gives."""
+    return sgd(same(key, maker, seed), rate)
