@@ -11,6 +11,7 @@ from course_utils.data.readers import CHECKPOINTS, checkpoint
 from course_utils.data.tokenizers import SHIPPED
 from course_utils.experiments import record
 from course_utils.experiments.comparison import markdown, plus_minus
+from course_utils.training.pretrain import RECIPES  # also for the commit that the card names
 
 LIMITS = """Trained on old and political English only, for minutes. It completes phrases of its
 corpus and knows next to nothing else; whatever views the speeches hold, it repeats. It is here to
@@ -21,8 +22,10 @@ def ship(name: str, seed: int = 0, runs: str | Path = "runs", to: Path = CHECKPO
     """Write `to`/name: fp16 weights that load as fp32, config, tokenizer, README.md.
 
     Raises:
-        ValueError: the run has not ended.
+        ValueError: an unknown name, or a run that has not ended.
     """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
     run = Path(runs) / f"{name}-seed{seed}"
     if not (run / "run.json").is_file():
         raise ValueError(f"{run} has not ended; run: course pretrain {name} --seed {seed}")
@@ -41,15 +44,24 @@ def ship(name: str, seed: int = 0, runs: str | Path = "runs", to: Path = CHECKPO
 
 def card(name: str, seed: int, facts: dict[str, Any]) -> str:
     """The model card of a run; with the spread over seeds once the record of all runs is there."""
-    settings, torch = facts["settings"], facts["torch"]
-    rate, steps = settings["learning_rate"], facts["step"]
+    settings, torch, rows = facts["settings"], facts["torch"], facts["rows"]
+    rate, steps, embedding = settings["learning_rate"], facts["step"], settings["embedding_rate"]
     machine = f"{record.conditions()['machine']}; {facts['machine']}; torch {torch}"
-    rows = [
+    lines = [
         ["command", f"`course pretrain {name} --seed {seed}`"],
         ["text", facts["data"] + "; every tenth document is held out"],
         ["tokenizer", "the course's: byte-level BPE, 4,096 pieces"],
         ["objective", f"{facts['objective'].replace('_', ' ')} {facts['options'] or ''}".strip()],
-        ["recipe", f"{steps:,} steps, learning rate {rate:g}, {settings['schedule']}"],
+        [
+            "recipe",
+            f"{steps:,} steps, learning rate {rate:g}, of the embedding {rate * embedding:g}, "
+            f"{settings['schedule']}",
+        ],
+        [
+            "rows",
+            f"of {', '.join(map(str, rows['lengths']))} tokens, in this order, for as many steps "
+            f"each; about {rows['step_tokens']:,} tokens a step",
+        ],
         ["parameters", f"{facts['parameters']:,}"],
         ["tokens", f"{facts['tokens']:,} read or written, {facts['predicted']:,} predicted"],
         ["FLOPs", f"{facts['flops']:.3e}, by `course_utils.speed.training_flops`"],
@@ -61,7 +73,7 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
         ["weights", "fp16 on disk, fp32 when loaded"],
         ["licence", "Apache-2.0; the text is in the public domain"],
     ]
-    table = markdown(["", ""], rows)
+    table = markdown(["", ""], lines)
     how = f'`load_pretrained("{name}")` gives model and tokenizer; so does `transformers`.'
     return f"# {name}\n\n{how}\n\n{table}\n\n## Limits\n\n{LIMITS}\n"
 
