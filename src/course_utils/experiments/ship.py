@@ -29,23 +29,29 @@ def ship(name: str, seed: int = 0, runs: str | Path = "runs", to: Path = CHECKPO
     run = Path(runs) / f"{name}-seed{seed}"
     if not (run / "run.json").is_file():
         raise ValueError(f"{run} has not ended; run: course pretrain {name} --seed {seed}")
-    folder = to / name
-    shutil.rmtree(folder, ignore_errors=True)
+    folder, half = to / name, to / f".{name}.half"
+    shutil.rmtree(half, ignore_errors=True)
     model, _ = checkpoint(run / "model")
-    model.half().save_pretrained(folder)
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    record.write_json(folder / "config.json", config | {"dtype": "float32"})  # halves only on disk
+    model.half().save_pretrained(half)
+    config = json.loads((half / "config.json").read_text("utf-8"))
+    record.write_json(half / "config.json", config | {"dtype": "float32"})  # halves only on disk
     for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(SHIPPED / file, folder / file)
+        shutil.copyfile(SHIPPED / file, half / file)
     facts = json.loads((run / "run.json").read_text("utf-8"))
-    (folder / "README.md").write_text(card(name, seed, facts), "utf-8")
+    (half / "README.md").write_text(card(name, seed, facts), "utf-8")
+    shutil.rmtree(folder, ignore_errors=True)  # the old one stays until the new one is whole
+    half.replace(folder)
     return folder
 
 
 def card(name: str, seed: int, facts: dict[str, Any]) -> str:
     """The model card of a run; with the spread over seeds once the record of all runs is there."""
     settings, torch, rows = facts["settings"], facts["torch"], facts["rows"]
-    rate, steps, embedding = settings["learning_rate"], facts["step"], settings["embedding_rate"]
+    rate, steps, embedding = (
+        settings["learning_rate"],
+        facts["step"],
+        settings.get("embedding_rate", 1),
+    )
     machine = f"{record.conditions()['machine']}; {facts['machine']}; torch {torch}"
     lines = [
         ["command", f"`course pretrain {name} --seed {seed}`"],
