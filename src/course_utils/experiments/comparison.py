@@ -43,12 +43,14 @@ def cells(row: dict[str, Any]) -> list[str]:
         str(row["seeds"]),
         plus_minus(row["validation_loss"], 3),
         plus_minus(bits, 3) if bits else "–",
-        plus_minus({key: 100 * accuracy[key] for key in ("mean", "sd")}, 1, "%"),
+        plus_minus(accuracy | {key: 100 * accuracy[key] for key in ("mean", "sd")}, 1, "%"),
     ]
 
 
 def plus_minus(spread: dict[str, Any], digits: int, unit: str = "") -> str:
-    """Mean ± standard deviation."""
+    """Mean ± standard deviation; of one value, the value."""
+    if len(spread["values"]) == 1:
+        return f"{spread['mean']:.{digits}f}{unit}"
     return f"{spread['mean']:.{digits}f} ± {spread['sd']:.{digits}f}{unit}"
 
 

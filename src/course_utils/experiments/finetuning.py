@@ -3,7 +3,8 @@
 The whole model is trained. BERT reads its label off [CLS], GPT off the last token, each through a
 linear head; T5 stays text-to-text and writes " good" or " bad". Each learning rate is tried on each
 model, as often; the better one is chosen by validation accuracy, and the test is read once for it.
-A seed is that of pre-training *and* of fine-tuning.
+A seed is that of the head, of the order of the examples and of dropout; with as many `checkpoints`
+of each model as seeds, also that of its pre-training.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ SETTINGS: dict[str, Any] = {
     "models": ["bert-mini", "gpt-mini", "t5-mini"],
     "learning_rates": [3e-4, 1e-3],
     "seeds": 3,
+    "checkpoints": 1,  # pre-training runs of each model; seed s takes number s modulo this
     "runs": "runs",
     "examples": None,  # all
     "epochs": 3,
@@ -52,8 +54,9 @@ def measure(
     parts = ("train", "validation", "test")
     sentences = {part: labelled("movies", part, settings["examples"]) for part in parts}
     recipe = {key: settings[key] for key in ("epochs", "evaluations")}
+    start = seed % settings["checkpoints"]
     whole, result = fit(
-        pretrained(settings, model, seed),
+        pretrained(settings, model, start),
         sentences["train"],
         sentences["validation"],
         seed,
@@ -63,7 +66,7 @@ def measure(
     curves = {key: result.curve(key)[1] for key in CURVES}
     steps = [step * 32 for step in result.curve("validation_accuracy")[0]]
     return {
-        "checkpoint": checksum(settings, model, seed),
+        "checkpoint": checksum(settings, model, start),
         "examples_seen": steps,
         **curves,
         "test_accuracy": accuracy(whole, sentences["test"]),

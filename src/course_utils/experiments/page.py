@@ -83,7 +83,8 @@ def flat(entry: dict[str, Any]) -> Cells:
         if is_entry(value):
             cells |= {f"{label}, {inner}": text for inner, text in flat(value).items()}
         elif isinstance(value, dict):
-            cells[label] = f"{number(value['mean'])} ± {number(value['sd'])}"
+            error = f" ± {number(value['sd'])}" if len(value["values"]) > 1 else ""
+            cells[label] = number(value["mean"]) + error
         elif not isinstance(value, list):
             cells[label] = number(value)
     return cells
