@@ -55,7 +55,9 @@ def _row(module: ModuleType, measures: str, minutes: float) -> Experiment:
 EXPERIMENTS: dict[str, Experiment] = {
     "pretraining-tries": _row(tries, "the recipe of each paradigm, by as many tries", 20),
     "pretraining": _row(
-        pretraining, "learning curves of the three objectives, three seeds each", 90
+        pretraining,
+        "learning curves of the three objectives: one text, as many weights and FLOPs",
+        90,
     ),
     "finetuning-curves": _row(
         finetuning, "F7: the three minis fine-tuned on the movie sentences", 8
