@@ -203,9 +203,10 @@ def verdicts(student: Student) -> None:
 
 @ITEM.part("T3.3", "A cue that needs no understanding", 1, ["overlap"])
 def cue(student: Student) -> None:
-    """Check three pairs of texts."""
+    """Check four pairs of texts."""
     check_overlap(student, ["the", "cat", "saw", "the", "dog"], ["the", "dog", "ran"])
     check_overlap(student, ["a", "b"], ["c", "c"])
+    check_overlap(student, ["a"], ["a", "a"])
     check_overlap(student, [], [])
 
 
