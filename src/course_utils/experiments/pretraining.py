@@ -37,10 +37,10 @@ SETTINGS: dict[str, Any] = {
 COSTS = ("predicted", "flops", "seconds")
 TOTALS = ("step", "tokens", "predicted", "flops")
 TINY = {
-    "models": ["gpt-mini"],
+    "models": ["bert-mini", "gpt-mini"],
     "seeds": 1,
     "runs": "",
-    "changes": {"steps": 2, "step_tokens": 254, "lengths": [127], "progress": False},
+    "changes": {"steps": 2, "step_tokens": 120, "lengths": [60], "progress": False},
 }
 
 
