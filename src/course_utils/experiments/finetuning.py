@@ -21,9 +21,9 @@ SETTINGS: dict[str, Any] = {
     "seeds": 3,
     "checkpoints": 1,  # pre-training runs of each model; seed s takes number s modulo this
     "runs": "runs",
-    "examples": None,  # all
+    "examples": 3000,  # at most, of each part
     "epochs": 3,
-    "evaluations": 12,
+    "evaluations": 8,
 }
 TINY = {
     "learning_rates": [1e-3],
