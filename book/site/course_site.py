@@ -24,8 +24,18 @@ def measured(app, docname, source):
         source[0] = source[0].replace("<!-- records -->", page())
 
 
+def enliven(app, pagename, templatename, context, doctree):
+    """Give the scripts of live figures and of quizzes to the pages that have any."""
+    body = context.get("body", "")
+    if "data-live=" in body or "MCButton" in body:
+        app.add_js_file(None, body='document.documentElement.classList.add("scripted")')
+        app.add_js_file("live/live.js", loading_method="defer")
+        app.add_css_file("live.css")
+
+
 def setup(app):
     """Register the extension."""
     app.connect("source-read", measured)
     app.connect("html-page-context", mend)
+    app.connect("html-page-context", enliven)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

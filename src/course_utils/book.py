@@ -68,8 +68,11 @@ def build(root: Path = ROOT) -> Path:
     if stamp.exists() and stamp.read_text() == now and not unbuilt(site, root):
         print("The book is unchanged.")
         return site / "index.html"
+    from course_utils.web.export import export  # torch: not for a book that is unchanged
+
     started = time.time()
     assets.install(assets.SITE, root / "_build/assets")
+    export(root / "book/site/live", root / "_build/assets/live")
     for old in (site, root / "_build/.doctrees"):  # else: stale side bars, warnings said once
         shutil.rmtree(old, ignore_errors=True)
     stamp.unlink(missing_ok=True)

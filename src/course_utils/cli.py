@@ -19,6 +19,8 @@ app = typer.Typer(
 
 data_app = typer.Typer(help="What is loaded, and the cache it lies in.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+web_app = typer.Typer(help="The live figures of the web book.", no_args_is_help=True)
+app.add_typer(web_app, name="web")
 
 
 def stop(error: Exception) -> typer.Exit:
@@ -250,6 +252,23 @@ def data_clear() -> None:
     except OSError as error:
         raise stop(error) from error
     typer.echo(f"{cache.size_text(freed)} freed in {cache.cache_root()}")
+
+
+@web_app.command("export")
+def web_export(
+    out: Annotated[Path | None, typer.Option(help="Default _build/assets/live.")] = None,
+) -> None:
+    """Write models, tokenizer and code as scripts for the page; `course book` does it as well."""
+    from course_utils import book as builder
+    from course_utils.web.export import export
+
+    folder = out or builder.ROOT / "_build/assets/live"
+    try:
+        written = export(builder.ROOT / "book/site/live", folder)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    size = sum(path.stat().st_size for path in written)
+    typer.echo(f"{len(written)} scripts, {size / 1e6:.1f} MB, in {folder}")
 
 
 @app.command()

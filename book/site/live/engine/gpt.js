@@ -1,0 +1,82 @@
+// GPT: every token sees what stands before it. Pre-norm; it remembers what it has read.
+
+import {
+  KeyValueCache,
+  add,
+  causalBias,
+  embed,
+  feedForward,
+  layerNorm,
+  linear,
+  rows,
+  selfAttention,
+} from "./layers.js";
+
+export class Gpt {
+  constructor(config, weights) {
+    this.config = config;
+    this.weights = weights;
+    this.forget();
+  }
+
+  forget() {
+    const { num_layers, max_length, hidden_size } = this.config;
+    this.cache = new KeyValueCache(num_layers, max_length, hidden_size);
+    this.read = []; // the ids whose keys and values are in the cache
+  }
+
+  // The last hidden states of ids that follow those in the cache: (T, d). `causal: false` lets
+  // tokens see the right side, which GPT was not trained for and no cache can do.
+  hiddenStates(ids, { causal = true, watch = null } = {}) {
+    const { weights: w, config, cache } = this;
+    const past = causal ? cache.length : 0;
+    if (past + ids.length > config.max_length) {
+      throw new RangeError(`the model reads at most ${config.max_length} tokens`);
+    }
+    const heads = config.num_heads;
+    const scale = (config.hidden_size / heads) ** -0.5;
+    const options = { heads, scale, bias: causal ? causalBias(past) : undefined };
+    const norm = (h, part) => layerNorm(h, part.weight, part.bias, config.layer_norm_eps);
+
+    let x = embed(w.token_embedding.weight, ids);
+    x = add(
+      x,
+      embed(
+        w.position_embedding.weight,
+        ids.map((_, t) => past + t),
+      ),
+    );
+    w.blocks.forEach((block, layer) => {
+      const seen = watch && [];
+      const normed = norm(x, block.attention_norm);
+      const kept = causal ? cache : null;
+      x = add(x, selfAttention(normed, block.attention, { ...options, watch: seen }, kept, layer));
+      watch?.push(seen);
+      const { up, down } = block.feed_forward;
+      x = add(x, feedForward(norm(x, block.feed_forward_norm), up, down, "gelu_tanh"));
+    });
+    if (causal) {
+      cache.length += ids.length;
+      this.read.push(...ids);
+    }
+    return norm(x, w.final_norm);
+  }
+
+  // Logits of the token that follows `ids`, (V). Only what differs from the last call is computed:
+  // a longer text costs its new tokens, and going back costs one.
+  next(ids) {
+    let same = 0;
+    while (same < ids.length - 1 && ids[same] === this.read[same]) same++;
+    this.read.length = Math.min(this.read.length, same);
+    this.cache.length = this.read.length;
+    const fresh = ids.slice(this.read.length);
+    const last = rows(this.hiddenStates(fresh), [fresh.length - 1]);
+    return { logits: linear(last, this.weights.token_embedding.weight).data, fresh: fresh.length };
+  }
+
+  // Logits after every token of a text: (T, V).
+  logits(ids) {
+    this.forget();
+    return linear(this.hiddenStates(ids), this.weights.token_embedding.weight);
+  }
+}

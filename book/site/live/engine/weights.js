@@ -1,0 +1,39 @@
+// From the bytes of a model file to weights: 8-bit integers, one scale a row, become floats again.
+
+import { matrix } from "./layers.js";
+
+// base64 text → bytes.
+export function decode(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+// `tensors` lists [name, shape, offset] for the bytes. Vectors are floats as they are; a matrix is
+// a float scale for each row, then its integers. Returns a tree: blocks.0.attention.output.weight
+// is tree.blocks[0].attention.output.weight.
+export function unpack(tensors, bytes) {
+  const tree = {};
+  for (const [name, shape, offset, whole] of tensors) {
+    place(tree, name.split("."), read(bytes, shape, offset, whole));
+  }
+  return tree;
+}
+
+function read(bytes, shape, offset, whole) {
+  const floats = (count) => new Float32Array(bytes.slice(offset, offset + 4 * count).buffer);
+  const [rows, cols = 1] = shape;
+  if (shape.length === 1) return floats(rows);
+  if (whole) return matrix(rows, cols, floats(rows * cols));
+  const scales = floats(rows);
+  const start = bytes.byteOffset + offset + 4 * rows;
+  const integers = new Int8Array(bytes.buffer, start, rows * cols);
+  return matrix(
+    rows,
+    cols,
+    Float32Array.from(integers, (q, i) => q * scales[Math.floor(i / cols)]),
+  );
+}
+
+function place(tree, [first, ...rest], value) {
+  if (rest.length === 0) tree[first] = value;
+  else place((tree[first] ??= /^\d+$/.test(rest[0]) ? [] : {}), rest, value);
+}

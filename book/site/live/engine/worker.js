@@ -1,0 +1,48 @@
+// What runs beside the page, so that the page never freezes: the models, and questions to them.
+
+import { Bert } from "./bert.js";
+import { Gpt } from "./gpt.js";
+import { softmax } from "./layers.js";
+import { T5 } from "./t5.js";
+import { decode, unpack } from "./weights.js";
+
+const kinds = { Bert, Gpt, T5 };
+const models = {};
+
+const answers = {
+  load({ name, kind, config, tensors, text }) {
+    models[name] = new kinds[kind](config, unpack(tensors, decode(text)));
+  },
+  // Probabilities of all pieces at some positions of a corrupted text: one array a position.
+  fill({ name, ids, positions }) {
+    const { data, cols } = models[name].logits(ids, positions);
+    return positions.map((_, n) => softmax(data.slice(n * cols, (n + 1) * cols)));
+  },
+  // Logits of the next token, and how many tokens had to be read for them.
+  next: ({ name, ids }) => models[name].next(ids),
+  // Attention weights: a list of layers, each a list of heads, each Q·K numbers.
+  attention({ name, ids, causal }) {
+    const watch = [];
+    models[name].forget?.();
+    models[name].hiddenStates(ids, { causal, watch });
+    models[name].forget?.();
+    return watch;
+  },
+  generate: ({ name, ids, most }) => models[name].generate(ids, most),
+  logits({ name, ids, positions }) {
+    return models[name].logits(ids, positions).data;
+  },
+  decoded({ name, ids, targets }) {
+    const model = models[name];
+    const memory = model.memory(model.encode(ids));
+    return model.decode(targets, memory, model.newCache(targets.length)).data;
+  },
+};
+
+self.onmessage = ({ data: { number, question, ...details } }) => {
+  try {
+    self.postMessage({ number, answer: answers[question](details) });
+  } catch (error) {
+    self.postMessage({ number, error: error.message });
+  }
+};

@@ -1,0 +1,39 @@
+// Puts each live figure where the page has a place for it: <div class="live" data-live="NAME">. What
+// stands inside is for print, for notebooks, and for readers without scripts.
+
+import { attention } from "./attention.js";
+import { corruption } from "./corruption.js";
+import { cost } from "./cost.js";
+import { el } from "./parts.js";
+import { maskGuess } from "./mask-guess.js";
+import { pieces } from "./pieces.js";
+import { quizProgress } from "./quiz.js";
+import { scaling } from "./scaling.js";
+import { spans } from "./spans.js";
+import { stepping } from "./stepping.js";
+import { tree } from "./tree.js";
+
+const figures = {
+  pieces: ["Tokenizer", pieces],
+  "mask-guess": ["Mask and guess", maskGuess],
+  corruption: ["80/10/10, drawn again and again", corruption],
+  stepping: ["One token after another", stepping],
+  attention: ["Who looks at whom", attention],
+  spans: ["Span corruption", spans],
+  scaling: ["Loss, size and data", scaling],
+  cost: ["What does training cost?", cost],
+  tree: ["Which model?", tree],
+};
+
+function mount(place) {
+  const [title, build] = figures[place.dataset.live];
+  const still = el("div", { class: "live-still" });
+  still.append(...place.childNodes);
+  const heading = el("p", { class: "live-title" }, title);
+  const app = el("div", { class: "live-app", role: "group", "aria-label": title }, heading);
+  app.append(...build());
+  place.append(still, app);
+}
+
+document.querySelectorAll(".live[data-live]").forEach(mount);
+addEventListener("DOMContentLoaded", quizProgress);

@@ -1,0 +1,161 @@
+// Hide pieces, guess, then see what a model that reads both sides and one that reads only the left
+// side would have said. Same text, tokenizer, size and training compute: only the sides differ.
+
+import {
+  CLS,
+  MASK,
+  SEP,
+  bars,
+  box,
+  button,
+  choice,
+  controls,
+  el,
+  fill,
+  idsOf,
+  likeliest,
+  percent,
+  seen,
+  spoken,
+  textField,
+  tokenizer,
+} from "./parts.js";
+import { ask, offer } from "./models.js";
+import { softmax } from "../engine/layers.js";
+
+const EXAMPLES = [
+  "The people of the United States must trust their government.",
+  "I ask the Congress to pass this bill before the end of the year.",
+  "We have reduced the debt, and we will not raise the taxes of working families.",
+  "Our armed forces stand ready to defend the peace of the world.",
+];
+const MOST = 60;
+const ROWS = 5;
+
+export function maskGuess() {
+  let ids = [];
+  let hidden = new Set();
+  let current = null; // the hidden place that is being guessed
+  const line = box(7, "The sentence, piece by piece");
+  const said = spoken("Choose a piece of the sentence to hide it.", 2);
+  const both = el("div");
+  const left = el("div");
+  const guess = el("input", {
+    type: "text",
+    autocomplete: "off",
+    autocapitalize: "off",
+    maxlength: 40,
+  });
+  let ready = false;
+
+  const empty = (title) => [
+    el("h4", {}, title),
+    bars(ROWS, [], title),
+    el("p", { class: "live-note two" }),
+  ];
+  const clear = () => {
+    fill(both, empty("Both sides: BERT"));
+    fill(left, empty("Left side only: GPT"));
+  };
+  const draw = () => {
+    const chips = ids.map((id, place) => {
+      const off = hidden.has(place);
+      const name = off ? "[MASK]" : seen(id);
+      const details = { "aria-pressed": String(off), class: place === current ? "current" : null };
+      return el(
+        "li",
+        {},
+        button(name, () => toggle(place), details),
+      );
+    });
+    const focused = [...line.querySelectorAll("button")].indexOf(document.activeElement);
+    fill(line, el("ol", { class: "live-chips buttons" }, chips));
+    line.querySelectorAll("button")[focused]?.focus();
+  };
+  const toggle = (place) => {
+    if (hidden.delete(place)) current = [...hidden].at(-1) ?? null;
+    else {
+      hidden.add(place);
+      current = place;
+    }
+    guess.value = "";
+    said.textContent =
+      current === null
+        ? "Choose a piece to hide it."
+        : "Hidden. What stood there? Guess, then ask the models.";
+    clear();
+    draw();
+  };
+  const start = (text) => {
+    ids = idsOf(text, MOST);
+    hidden = new Set();
+    current = null;
+    clear();
+    draw();
+  };
+  const result = (title, p, place) => {
+    const rank = 1 + p.filter((other) => other > p[ids[place]]).length;
+    const word = guess.value.trim();
+    const mine = word ? idsOf(` ${word}`, 9)[0] : null;
+    const top = likeliest(p, ROWS).map(({ id, p }) => ({
+      label: seen(id) + (id === ids[place] ? " ✓" : ""),
+      share: p,
+    }));
+    const truth = `“${seen(ids[place])}” is number ${rank} of ${p.length}, with ${percent(p[ids[place]])}.`;
+    const yours = mine === null ? "" : ` Your “${seen(mine)}”: ${percent(p[mine])}.`;
+    return [
+      el("h4", {}, title),
+      bars(ROWS, top, `${title}: five likeliest`),
+      el("p", { class: "live-note two" }, truth + yours),
+    ];
+  };
+  const answer = async () => {
+    if (!ready) said.textContent = "Load the models first.";
+    else if (current === null) said.textContent = "Hide a piece first.";
+    else {
+      const place = current;
+      const seenIds = ids.map((id, i) => (hidden.has(i) ? MASK : id));
+      const before = [4, ...ids.slice(0, place)];
+      const [[p], { logits }] = await Promise.all([
+        ask("fill", { name: "bert-mini", ids: [CLS, ...seenIds, SEP], positions: [place + 1] }),
+        ask("next", { name: "gpt-mini", ids: before }),
+      ]);
+      const q = softmax(logits);
+      fill(both, result("Both sides: BERT", p, place));
+      fill(left, result("Left side only: GPT", q, place));
+      const says = (r) => seen(likeliest(r, 1)[0].id).replace("·", "");
+      const truth = seen(ids[place]).replace("·", "");
+      said.textContent = `It was “${truth}”. BERT says “${says(p)}”, GPT “${says(q)}”.`;
+    }
+  };
+  const field = textField("Sentence", EXAMPLES[0], start);
+  const examples = choice(
+    "Examples",
+    EXAMPLES.map((text, i) => [i, text.slice(0, 44) + "…"]),
+    (i) => {
+      field.input.value = EXAMPLES[i];
+      start(EXAMPLES[i]);
+    },
+  );
+  const line2 = el("form", {
+    class: "live-controls",
+    onsubmit: (event) => (event.preventDefault(), answer()),
+  });
+  line2.append(
+    el("label", { class: "live-field" }, el("span", {}, "Your guess"), guess),
+    el("button", { class: "live-main" }, "Ask the models"),
+  );
+  start(EXAMPLES[0]);
+  const models = offer(["bert-mini", "gpt-mini"], () => {
+    ready = true;
+    if (current !== null) answer();
+  });
+  return [
+    models,
+    controls(field, examples),
+    line,
+    line2,
+    said,
+    el("div", { class: "live-two" }, both, left),
+  ];
+}

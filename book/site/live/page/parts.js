@@ -1,0 +1,145 @@
+// Pieces that all live figures are made of. What a reader types enters the page as text only, never
+// as markup, and leaves it nowhere.
+
+import { Tokenizer } from "../engine/tokenizer.js";
+
+export const tokenizer = new Tokenizer(window.liveData.merges);
+export const CLS = 1;
+export const SEP = 2;
+export const MASK = 3;
+
+// An element. `properties` are attributes; on* are listeners; false and null leave one out.
+export function el(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "value") node.value = value;
+    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat(Infinity));
+  return node;
+}
+
+export function fill(node, ...children) {
+  node.replaceChildren(...children.flat(Infinity));
+  return node;
+}
+
+// A button that is pressed or not has a state; others have none.
+export function button(text, onclick, properties = {}) {
+  return el("button", { type: "button", onclick, ...properties }, text);
+}
+
+export function textField(label, value, oninput, rows = 2) {
+  const input = el("textarea", { rows, value, spellcheck: "false", autocapitalize: "off" });
+  input.addEventListener("input", () => oninput(input.value));
+  return Object.assign(el("label", { class: "live-field" }, el("span", {}, label), input), {
+    input,
+  });
+}
+
+// A slider says its value in words, beside it and to a screen reader.
+export function slider(label, { min, max, step, value, say = String }, oninput) {
+  const input = el("input", { type: "range", min, max, step });
+  input.value = value;
+  const said = el("output");
+  const show = (number) => {
+    said.textContent = say(number);
+    input.setAttribute("aria-valuetext", said.textContent);
+  };
+  input.addEventListener("input", () => {
+    show(Number(input.value));
+    oninput(Number(input.value));
+  });
+  show(value); // exactly, though the handle can only stand on a step
+  const node = el("label", { class: "live-field" }, el("span", {}, label, " ", said), input);
+  const set = (number) => {
+    input.value = number;
+    show(number);
+  };
+  return Object.assign(node, { input, set });
+}
+
+// options: [value, text] pairs.
+export function choice(label, options, onchange) {
+  const input = el(
+    "select",
+    {},
+    options.map(([value, text]) => el("option", { value }, text)),
+  );
+  input.addEventListener("change", () => onchange(input.value));
+  return Object.assign(el("label", { class: "live-field" }, el("span", {}, label), input), {
+    input,
+  });
+}
+
+// What changes here is read out. Its place is kept: `lines` on a wide screen, more on a phone.
+export function spoken(text = "", lines = 1) {
+  return el("p", { class: "live-said", role: "status", style: `--lines: ${lines}` }, text);
+}
+
+// A box of fixed height that scrolls, so that nothing below it moves.
+export function box(lines, label, ...children) {
+  const style = `height: ${lines}em`;
+  return el(
+    "div",
+    { class: "live-box", style, tabindex: 0, role: "group", "aria-label": label },
+    children,
+  );
+}
+
+export function controls(...children) {
+  return el("div", { class: "live-controls" }, children);
+}
+
+export const percent = (p) => (p > 0 && p < 0.001 ? "<0.1%" : `${(100 * p).toFixed(1)}%`);
+
+// Rows of label, bar and number; always `count` rows high. items: {label, share, text, onclick}.
+export function bars(count, items, described) {
+  const rows = items.slice(0, count).map(({ label, share, text, onclick }) => {
+    const name = onclick ? button(label, onclick) : el("span", {}, label);
+    const width = `width: ${Math.min(100, 100 * share).toFixed(2)}%`;
+    const bar = el("span", { class: "live-bar", "aria-hidden": "true" }, el("i", { style: width }));
+    return el("li", {}, name, bar, el("span", { class: "live-number" }, text ?? percent(share)));
+  });
+  const style = `min-height: ${count * 2.15}em`;
+  return el("ol", { class: "live-bars", style, "aria-label": described }, rows);
+}
+
+// A piece as it is shown: a space at its start as a dot.
+export function seen(id) {
+  return tokenizer.show(id).replace(/^ /, "·").replace(/\n/g, "⏎").replace(/\t/g, "⇥");
+}
+
+// The `count` likeliest entries of an array of probabilities: [{id, p}].
+export function likeliest(probabilities, count) {
+  const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
+  return order.slice(0, count).map((id) => ({ id, p: probabilities[id] }));
+}
+
+// Call `action` when nothing has happened for a moment.
+export function later(action, wait = 150) {
+  let timer;
+  return (...details) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => action(...details), wait);
+  };
+}
+
+// Ids of a text, cut to what a model reads.
+export function idsOf(text, most) {
+  const ids = tokenizer.encode(text.slice(0, 12 * most));
+  return ids.slice(0, most);
+}
+
+// Draws that can be drawn again: a small generator of numbers in [0, 1) (mulberry32).
+export function dice(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}

@@ -1,0 +1,34 @@
+// Type, and see pieces, their ids, and where words begin.
+
+import { box, controls, el, fill, seen, spoken, textField, tokenizer } from "./parts.js";
+
+const MOST = 300; // pieces shown
+
+export function pieces() {
+  const shown = box(11, "Pieces");
+  const said = spoken();
+  const show = (text) => {
+    const words = tokenizer.words(text);
+    const count = words.reduce((sum, word) => sum + word.length, 0);
+    const bytes = new TextEncoder().encode(text).length;
+    const ratio = count ? (bytes / count).toFixed(2) : "0";
+    said.textContent = `${bytes} bytes, ${words.length} words, ${count} pieces: ${ratio} bytes a piece.`;
+    if (count > MOST) said.textContent += ` The first ${MOST} are shown.`;
+    const chips = words.flatMap((ids, word) =>
+      ids.map((id) => {
+        const kind = word % 2 ? "live-chip odd" : "live-chip";
+        return el("li", { class: kind }, el("b", {}, seen(id)), el("small", {}, String(id)));
+      }),
+    );
+    fill(shown, el("ol", { class: "live-chips" }, chips.slice(0, MOST)));
+  };
+  const start = "The tokenizer's vocabulary knows governments, but unhappiness costs it 😀.";
+  const field = textField("Your text", start, show);
+  show(start);
+  const legend = el(
+    "p",
+    { class: "live-note" },
+    "· is the space that a piece carries. Neighbours of one colour make one word.",
+  );
+  return [controls(field), shown, said, legend];
+}

@@ -1,0 +1,119 @@
+"""Write what the live pages load: the models in parts, the tokenizer, and one script of code.
+
+Everything is made of the shipped checkpoints and of `book/site/live`, in a second or two, so that
+nothing generated is committed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from course_utils.data.sources import CHECKPOINTS
+from course_utils.experiments import record
+from course_utils.models import T5, Bert, Gpt
+from course_utils.web.bundle import bundle
+from course_utils.web.quantize import is_rounded, quantize
+
+MODELS = ("bert-mini", "gpt-mini", "t5-mini")
+PART = 240_000  # letters a script: small enough that loading a model shows progress
+
+
+def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) -> list[Path]:
+    """Write the script of all live pages and the parts of every model to `folder`.
+
+    Args:
+        source: the modules, `book/site/live`.
+        folder: where the files go; what is there is replaced.
+        models: name → Bert, Gpt or T5; default the shipped checkpoints.
+
+    Raises:
+        ValueError: modules that cannot be bundled, or a model that the page cannot compute.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.js"):
+        old.unlink()
+    headers, written = {}, []
+    for name, model in (shipped() if models is None else models).items():
+        header, data = pack(model)
+        text = base64.b64encode(data).decode()
+        parts = [text[start : start + PART] for start in range(0, len(text), PART)]
+        version = hashlib.sha256(data).hexdigest()[:12]  # a new model is not an old one's file
+        headers[name] = header | {"parts": len(parts), "bytes": len(data), "version": version}
+        for number, part in enumerate(parts):
+            call = f'livePart("{name}", {number}, "{part}");\n'
+            written.append(write(folder / f"{name}-{number}.js", call))
+    worker = bundle(source / "engine/worker.js")
+    data = {"models": headers, "merges": merges(), "worker": worker, "scaling": scaling_points()}
+    code = bundle(source / "page/live.js")
+    content = f"window.liveData = {json.dumps(data, separators=(',', ':'))};\n{code}"
+    return [write(folder / "live.js", content), *written]
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a file and return its path."""
+    path.write_text(text, "utf-8")
+    return path
+
+
+def shipped() -> dict[str, Any]:
+    """The mini checkpoints that are there, as models of this package, in their order."""
+    from course_utils.data.sources import load_pretrained
+    from course_utils.models.huggingface import from_hf
+
+    there = [name for name in MODELS if (CHECKPOINTS / name / "model.safetensors").is_file()]
+    return {name: from_hf(load_pretrained(name).model) for name in there}
+
+
+def scaling_points() -> list[list[float]]:
+    """Parameters without embeddings and mean held-out loss of our own GPTs, once measured."""
+    if "scaling-law" not in record.available():
+        return []
+    sizes = record.load("scaling-law")["results"]["sizes"]
+    return [[row["parameters"], row["loss"]["mean"]] for row in sizes]
+
+
+def pack(model: Bert | Gpt | T5) -> tuple[dict[str, Any], bytes]:
+    """A model as a header and bytes: kind, sizes, and where each tensor lies.
+
+    `tensors` are [name, shape, offset, whole]: whole ones are float32; of the others come a float32
+    scale for each row, then int8. Raises ValueError for a T5 that is not of version 1.0.
+    """
+    config = asdict(model.config)
+    if config.get("gated") or not config.get("tied", True):
+        raise ValueError("the page computes T5 of version 1.0 only: not gated, with a tied head")
+    tensors, data = [], b""
+    for name, weight in model.named_parameters():
+        weight = weight.detach().float().cpu()
+        data += bytes(-len(data) % 4)  # floats begin at a multiple of four
+        tensors.append([name, list(weight.shape), len(data), not is_rounded(weight)])
+        data += tensor_bytes(weight)
+    return {"kind": type(model).__name__, "config": config, "tensors": tensors}, data
+
+
+def tensor_bytes(weight: Tensor) -> bytes:
+    """Little-endian bytes of one tensor."""
+    if not is_rounded(weight):
+        return weight.numpy().astype("<f4").tobytes()
+    integers, scale = quantize(weight)
+    return scale.numpy().astype("<f4").tobytes() + integers.numpy().tobytes()
+
+
+def merges() -> list[int]:
+    """The tokenizer's merges as ids, two each; merge k makes piece 261 + k.
+
+    Raises ValueError when the ids of the shipped tokenizer are not in that order.
+    """
+    content = json.loads((CHECKPOINTS / "tokenizer/tokenizer.json").read_text("utf-8"))["model"]
+    vocab, pairs = content["vocab"], content["merges"]
+    first = 5 + 256
+    if any(vocab[left + right] != first + k for k, (left, right) in enumerate(pairs)):
+        raise ValueError("merge k of the tokenizer must make the piece 261 + k; the page needs it")
+    return [vocab[piece] for pair in pairs for piece in pair]
