@@ -271,6 +271,18 @@ def web_export(
     typer.echo(f"{len(written)} scripts, {size / 1e6:.1f} MB, in {folder}")
 
 
+@web_app.command("train")
+def web_train() -> None:
+    """Train the small parts of two live figures again, over the shipped minis (some minutes)."""
+    from course_utils.web import heads
+
+    try:
+        heads.train(say=typer.echo)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    typer.echo(f"written to {heads.FOLDER}")
+
+
 @app.command()
 def tokenizer() -> None:
     """Train the course's tokenizer again and write it where the shipped one is."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from course_utils.data.sources import CHECKPOINTS
 from course_utils.experiments import record
 from course_utils.models import T5, Bert, Gpt
+from course_utils.web import heads
 from course_utils.web.bundle import bundle
 from course_utils.web.quantize import is_rounded, quantize
 
@@ -41,8 +42,8 @@ def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) 
     for old in folder.glob("*.js"):
         old.unlink()
     headers, written = {}, []
-    for name, model in (shipped() if models is None else models).items():
-        header, data = pack(model)
+    for name, packed in everything(shipped() if models is None else models).items():
+        header, data = packed
         text = base64.b64encode(data).decode()
         parts = [text[start : start + PART] for start in range(0, len(text), PART)]
         version = hashlib.sha256(data).hexdigest()[:12]  # a new model is not an old one's file
@@ -80,22 +81,37 @@ def scaling_points() -> list[list[float]]:
     return [[row["parameters"], row["loss"]["mean"]] for row in sizes]
 
 
-def pack(model: Bert | Gpt | T5) -> tuple[dict[str, Any], bytes]:
-    """A model as a header and bytes: kind, sizes, and where each tensor lies.
+def everything(models: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], bytes]]:
+    """Headers and bytes of all that can be loaded: the models, and the small parts upon them."""
+    packed = {name: pack(model) for name, model in models.items()}
+    for name, (kind, config, tensors) in heads.parts().items():
+        packed[name] = pack_tensors(kind, config, tensors)
+    return packed
 
-    `tensors` are [name, shape, offset, whole]: whole ones are float32; of the others come a float32
-    scale for each row, then int8. Raises ValueError for a T5 that is not of version 1.0.
-    """
+
+def pack(model: Bert | Gpt | T5) -> tuple[dict[str, Any], bytes]:
+    """A model as a header and bytes. Raises ValueError for a T5 that is not of version 1.0."""
     config = asdict(model.config)
     if config.get("gated") or not config.get("tied", True):
         raise ValueError("the page computes T5 of version 1.0 only: not gated, with a tied head")
+    return pack_tensors(type(model).__name__, config, dict(model.named_parameters()))
+
+
+def pack_tensors(
+    kind: str, config: dict[str, Any], weights: Mapping[str, Tensor]
+) -> tuple[dict[str, Any], bytes]:
+    """Header and bytes: the kind, what it needs to know, and where each tensor lies.
+
+    `tensors` are [name, shape, offset, whole]: whole ones are float32; of the others come a float32
+    scale for each row, then int8.
+    """
     tensors, data = [], b""
-    for name, weight in model.named_parameters():
+    for name, weight in weights.items():
         weight = weight.detach().float().cpu()
         data += bytes(-len(data) % 4)  # floats begin at a multiple of four
         tensors.append([name, list(weight.shape), len(data), not is_rounded(weight)])
         data += tensor_bytes(weight)
-    return {"kind": type(model).__name__, "config": config, "tensors": tensors}, data
+    return {"kind": kind, "config": config, "tensors": tensors}, data
 
 
 def tensor_bytes(weight: Tensor) -> bytes:

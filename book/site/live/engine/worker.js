@@ -2,16 +2,17 @@
 
 import { Bert } from "./bert.js";
 import { Gpt } from "./gpt.js";
+import { IntentSlots, Routes } from "./heads.js";
 import { softmax } from "./layers.js";
 import { T5 } from "./t5.js";
 import { decode, unpack } from "./weights.js";
 
-const kinds = { Bert, Gpt, T5 };
+const kinds = { Bert, Gpt, T5, IntentSlots, Routes };
 const models = {};
 
 const answers = {
   load({ name, kind, config, tensors, text }) {
-    models[name] = new kinds[kind](config, unpack(tensors, decode(text)));
+    models[name] = new kinds[kind](config, unpack(tensors, decode(text)), models);
   },
   // Probabilities of all pieces at some positions of a corrupted text: one array a position.
   fill({ name, ids, positions }) {
@@ -29,13 +30,17 @@ const answers = {
     return watch;
   },
   generate: ({ name, ids, most }) => models[name].generate(ids, most),
-  logits({ name, ids, positions }) {
-    return models[name].logits(ids, positions).data;
-  },
-  decoded({ name, ids, targets }) {
-    const model = models[name];
-    const memory = model.memory(model.encode(ids));
-    return model.decode(targets, memory, model.newCache(targets.length)).data;
+  // Intent and tags of a sentence by the model of one α.
+  intent: ({ ids, which }) => models["intent-slots"].read(ids, which),
+  // Either route's probabilities, and the milliseconds that it took, as the median of some calls.
+  route({ kind, ids }) {
+    const call = () => models.routes[kind](ids);
+    const times = Array.from({ length: 9 }, () => {
+      const start = performance.now();
+      call();
+      return performance.now() - start;
+    });
+    return { probabilities: call(), time: times.sort((a, b) => a - b)[4] };
   },
 };
 

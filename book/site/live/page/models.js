@@ -5,6 +5,7 @@ import { button, el, fill } from "./parts.js";
 const { models, worker: source } = window.liveData;
 const folder = new URL(".", document.currentScript.src).href;
 const titles = { "bert-mini": "BERT", "gpt-mini": "GPT", "t5-mini": "T5" };
+const titleOf = (name) => titles[name] ?? "heads";
 const parts = {};
 const waiting = new Map();
 const loading = {};
@@ -79,7 +80,7 @@ const megabytes = (names) => {
 export function offer(names, ready) {
   const missing = names.filter((name) => !there(name));
   const line = el("div", { class: "live-offer", role: "status" });
-  const list = names.map((name) => titles[name]).join(" and ");
+  const list = names.map(titleOf).join(" and ");
   if (missing.length) return fill(line, `${missing.join(", ")} is not part of this book yet.`);
   const bring = async () => {
     let come = 0;

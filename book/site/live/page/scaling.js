@@ -34,10 +34,14 @@ export function scientific(number) {
 }
 
 const superscript = (n) => [...String(n)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻").join("");
-// Sizes as published; the papers of GPT-1 and GPT-2 give no number of tokens.
+// Parameters without embeddings, 12·layers·d² (Kaplan et al. 2020, §2.1), from published layers, d.
 const KNOWN = [
-  ["GPT-1", 117e6, null],
-  ["GPT-2", 1.5e9, null],
+  ["GPT-1", 12, 768],
+  ["GPT-2 XL", 48, 1600],
+  ["GPT-3", 96, 12288],
+].map(([name, layers, d]) => [name, 12 * layers * d ** 2]);
+// Runs whose papers give parameters and tokens.
+const RUNS = [
   ["GPT-3", 175e9, 300e9],
   ["Chinchilla", 70e9, 1.4e12],
 ];
@@ -82,7 +86,7 @@ export function scaling() {
     );
     for (const [n, loss] of measured)
       parts.push(svg("circle", { class: "ours", cx: x(n), cy: y(loss), r: 4 }));
-    for (const [name, n] of KNOWN.slice(0, 3))
+    for (const [name, n] of KNOWN)
       parts.push(
         svg("circle", { class: "known", cx: x(n), cy: y(kaplan(n)), r: 4 }),
         label(x(n), y(kaplan(n)) - 9, name, "middle"),
@@ -121,9 +125,9 @@ export function scaling() {
   const tokens = logarithmic("Training tokens", 7, 13.5, view.d);
   const presets = choice(
     "Start from",
-    KNOWN.filter(([, , d]) => d).map(([name], i) => [i, name]),
+    RUNS.map(([name], i) => [i, name]),
     (i) => {
-      [, view.n, view.d] = KNOWN.filter(([, , d]) => d)[i];
+      [, view.n, view.d] = RUNS[i];
       sizes.set(Math.log10(view.n));
       tokens.set(Math.log10(view.d));
       draw();

@@ -1,0 +1,113 @@
+// One sentence, one pass, two answers: what the speaker wants, and what role each word plays.
+
+import { CLS, SEP, bars, box, controls, el, fill, later, percent, slider } from "./parts.js";
+import { spoken, textField, tokenizer } from "./parts.js";
+import { ask, config, offer, there } from "./models.js";
+
+const START = "book a flight from boston to new york on monday for two adults";
+const MOST = 40; // words
+const NAMES = ["intent-slots"];
+
+// Words, and where the first piece of each stands in [CLS] pieces [SEP]. A word's tag is read there.
+export function wordsOf(text) {
+  const words = text
+    .toLowerCase()
+    .replace(/[.,;:!?]/g, " ")
+    .split(/\s+/)
+    .filter(Boolean);
+  const [ids, places] = [[CLS], []];
+  for (const word of words.slice(0, MOST)) {
+    places.push(ids.length);
+    ids.push(...tokenizer.encode(` ${word}`).slice(0, 3));
+  }
+  return { words: words.slice(0, MOST), ids: [...ids, SEP], places };
+}
+
+export function slots() {
+  if (!there("intent-slots")) return [offer(NAMES, () => {})];
+  const { intents, tags, alphas, scores } = config("intent-slots");
+  let [which, text, ready] = [alphas.indexOf(0.5), START, false];
+  const tagged = box(10, "Words and their tags");
+  const said = spoken("Load the models, then change the sentence or α.", 2);
+  const list = el("div", {}, bars(intents.length, [], "Intents"));
+  const table = el("tbody");
+
+  const showScores = () => {
+    const kinds = { template: "new sentence patterns", values: "new values", both: "both new" };
+    const part = (number) => percent(number);
+    const rows = Object.entries(kinds).map(([kind, name]) => {
+      const { intent_accuracy: intent, slot_f1: slot } = scores[which][kind];
+      const cells = [part(intent), part(slot)].map((cell) => el("td", {}, cell));
+      return el("tr", {}, el("th", { scope: "row" }, name), cells);
+    });
+    fill(table, rows);
+  };
+  const read = async () => {
+    showScores();
+    const { words, ids, places } = wordsOf(text);
+    if (!ready) return showWords(words, []);
+    const asked = [which, text].join();
+    const { intent, tags: found } = await ask("intent", { ids, which });
+    if (asked !== [which, text].join()) return; // the reader was faster
+    const best = places.map((place) => largest(found, place * tags.length, tags.length));
+    showWords(
+      words,
+      best.map(([tag, p]) => [tags[tag], p]),
+    );
+    const order = intents.map((name, i) => ({ label: name, share: intent[i] }));
+    order.sort((a, b) => b.share - a.share);
+    fill(list, bars(intents.length, order, "Intents"));
+    const slotWords = best.filter(([tag]) => tag > 0).length;
+    said.textContent =
+      `α = ${alphas[which]}: intent “${order[0].label}” with ${percent(order[0].share)}; ` +
+      `${slotWords} of ${words.length} words belong to a slot.`;
+  };
+  const showWords = (words, found) => {
+    const chips = words.map((word, i) => {
+      const [tag, p] = found[i] ?? ["", 0];
+      const kind = tag && tag !== "O" ? "live-chip odd" : "live-chip";
+      const note = tag ? `${tag} ${percent(p)}` : "–";
+      return el("li", { class: kind }, el("b", {}, word), el("small", {}, note));
+    });
+    fill(tagged, el("ol", { class: "live-chips" }, chips));
+  };
+  const typed = later((value) => {
+    text = value;
+    read();
+  });
+  const field = textField("Sentence", START, typed);
+  const say = (step) => `${alphas[step]}`;
+  const range = { min: 0, max: alphas.length - 1, step: 1, value: which, say };
+  const weight = slider("α, the weight of the intent:", range, (step) => {
+    which = step;
+    read();
+  });
+  read();
+  const models = offer(["bert-mini", "intent-slots"], () => {
+    ready = true;
+    read();
+  });
+  const head = ["on unseen sentences with", "intent", "slots (F1)"];
+  const cells = head.map((name) => el("th", { scope: "col" }, name));
+  const grid = el("table", { class: "live-table" }, el("thead", {}, el("tr", {}, cells)), table);
+  const note =
+    "Five models, one for each α, trained on flight booking only: it has seven intents and knows " +
+    "no others. B- begins a slot, I- goes on with it, O is outside. The table is measured with " +
+    "the weights that this page uses.";
+  return [
+    models,
+    controls(field, weight),
+    tagged,
+    said,
+    list,
+    grid,
+    el("p", { class: "live-note" }, note),
+  ];
+}
+
+// The largest of some numbers of an array: its place among them, and itself.
+function largest(numbers, from, count) {
+  const part = [...numbers.slice(from, from + count)];
+  const most = Math.max(...part);
+  return [part.indexOf(most), most];
+}
