@@ -20,13 +20,11 @@ from test_browser import AXE, TOO_WIDE, Watched, axe, browser, served  # noqa: F
 
 from course_utils import book
 from course_utils.cost import Hardware, train_flops
-from course_utils.data.flights import INTENTS, TAGS
 from course_utils.data.sources import CHECKPOINTS, load_corpus, split
 from course_utils.data.tokenizers import load_tokenizer
-from course_utils.experiments import intent_slots
 from course_utils.objectives import span_corruption
 from course_utils.training.pretrain import RECIPES, token_ids
-from course_utils.web import export, heads
+from course_utils.web import export
 from course_utils.web.bundle import bundle
 from course_utils.web.quantize import as_in_the_page, quantize
 
@@ -35,8 +33,8 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("COURSE_BROWSER") == "none", reason="COURSE_BROWSER=none"),
 ]
 LIVE = book.ROOT / "book/site/live"
-NAMES = ("pieces", "mask-guess", "corruption", "stepping", "attention", "spans", "slots", "routes",
-         "scaling", "cost", "tree")  # fmt: skip
+NAMES = ("pieces", "mask-guess", "corruption", "stepping", "attention", "spans", "scaling", "cost",
+         "tree")  # fmt: skip
 NASTY = [
     "", " ", "  ", "\n", "\t\n  \r\n", "a", " a", "a ", "don't won't WE'LL it's'", "1234567890",
     "½ ² Ⅷ ٣ 三", "naïve café Ångström", "שלום עולם", "مرحبا بالعالم", "日本語テキスト",
@@ -234,7 +232,7 @@ def test_the_cache_changes_nothing(engine, sentences):
     a, b = (ids for ids in sentences if len(ids) > 20).__next__(), sentences[0][:4]
     found = engine.evaluate(script, [a, b])
     assert max(error for error, _ in found) < 1e-4
-    assert [fresh for _, fresh in found] == [5, 4, 1, 1 + len(b), len(a) - 6]
+    assert [fresh for _, fresh in found] == [5, 4, 1, len(b), len(a) - 6]
 
 
 def test_causal_means_causal(engine, sentences):
@@ -373,6 +371,7 @@ def figure(request, browser, site, served):  # noqa: F811
     by_mouse = request.param == "mouse"
     start = served(site) if by_mouse else site.as_uri()
     with Watched(browser, start, "book/playground.html") as watched:
+        watched.page.set_default_timeout(90_000)  # of a machine that is busy with other things
         yield lambda name: Figure(watched.page, name, by_mouse)
         assert watched.wrong == []
 
@@ -400,18 +399,18 @@ class Figure:
 
     def slide(self, label: str, steps: int) -> None:
         """Move a slider."""
-        slider = self.root.get_by_label(label)
+        slider = self.root.get_by_label(label, exact=True)
         slider.focus()
         for _ in range(abs(steps)):
             self.page.keyboard.press("ArrowRight" if steps > 0 else "ArrowLeft")
 
     def write(self, label: str, text: str) -> None:
         """Replace the text of a field."""
-        self.root.get_by_label(label).fill(text)
+        self.root.get_by_label(label, exact=True).fill(text)
 
-    def choose(self, label: str, value: str) -> None:
+    def choose(self, label: str, text: str) -> None:
         """Choose from a list."""
-        self.root.get_by_label(label, exact=True).select_option(value)
+        self.root.get_by_label(label, exact=True).select_option(label=text)
 
     def load(self) -> None:
         """Load the models that the figure needs."""
@@ -457,8 +456,8 @@ def test_mask_and_guess(figure):
     assert "Your “·will”" in fig.root.inner_text()
     fig.press("[MASK]")
     fig.said("Choose a piece")
-    fig.choose("Examples", "2")
-    assert "debt" in fig.root.get_by_label("Sentence").input_value()
+    fig.choose("Examples", "We have reduced the debt, and we will not ra…")
+    assert "debt" in fig.root.get_by_label("Sentence", exact=True).input_value()
     fig.write("Sentence", "")
     fig.press("Ask the models")
     fig.said("Hide a piece first")
@@ -471,7 +470,7 @@ def test_mask_and_guess_shows_what_pytorch_says(figure, models):
     fig.press("·United")
     fig.press("Ask the models")
     fig.said("It was “United”")
-    text = fig.root.get_by_label("Sentence").input_value()
+    text = fig.root.get_by_label("Sentence", exact=True).input_value()
     ids = load_tokenizer()(text)["input_ids"]
     place = ids.index(load_tokenizer().convert_tokens_to_ids("ĠUnited"))
     masked = [1, *(3 if i == place else t for i, t in enumerate(ids)), 2]
@@ -542,9 +541,9 @@ def test_attention(figure):
 
     torch.testing.assert_close(matrix().sum(1), torch.ones(size), atol=0.02, rtol=0)
     assert matrix().triu(1).sum() > 1
-    fig.choose("Model", "gpt-mini")
-    fig.choose("Layer", "2")
-    fig.choose("Head", "3")
+    fig.choose("Model", "GPT")
+    fig.choose("Layer", "3")
+    fig.choose("Head", "4")
     fig.said("gpt-mini, layer 3, head 4: the left side only, as it was trained")
     assert matrix().triu(1).sum() == 0
     fig.choose("Mask", "full")
@@ -578,65 +577,10 @@ def test_spans(figure, models):
     fig.still()
 
 
-def test_intent_and_slots(figure):
-    fig = figure("slots")
-    fig.load()
-    fig.said("α = 0.5: intent “book”")
-    tags = fig.root.locator(".live-chip small").all_inner_texts()
-    words = fig.root.locator(".live-chip b").all_inner_texts()
-    expected = page_tags(" ".join(words), 0.5)
-    assert [tag.split()[0] for tag in tags] == expected[1]
-    fig.slide("α", -2)
-    fig.said("α = 0: intent")
-    fig.write("Sentence", "Cancel flight NW 204, please!")
-    fig.said("α = 0: .* of 5 words")
-    fig.slide("α", 4)
-    fig.said(f"α = 1: intent “{page_tags('cancel flight nw 204 please', 1.0)[0]}”")
-    fig.write("Sentence", "")
-    fig.said("0 of 0 words")
-    fig.still()
-
-
-@torch.no_grad()
-def page_tags(text: str, alpha: float) -> tuple[str, list[str]]:
-    """Intent and tags of a sentence by PyTorch with the page's weights."""
-    model = as_in_the_page(heads.joint())
-    part = heads.read(heads.FOLDER / f"slots-{alpha}.safetensors")
-    for name, weight in model.named_parameters():
-        if (short := name.removeprefix("backbone.")) in part:
-            weight.copy_(part[short])
-    row = {"tokens": [text.split()], "tags": [[0] * len(text.split())], "intent": [0]}
-    examples = intent_slots.encode(row)
-    intent, tags = model.eval()(torch.tensor(examples.ids))
-    places = [i for i, label in enumerate(examples.labels[0]) if label == 0]
-    return INTENTS[intent.argmax()], [TAGS[t] for t in tags[0, places].argmax(-1)]
-
-
-def test_classify_or_generate(figure):
-    fig = figure("routes")
-    fig.load()
-    fig.said("BERT: good with .* GPT: good with")
-    fig.write("A sentence about a film", "a dull and stupid mess without a story")
-    fig.said("BERT: bad with .* GPT: bad with")
-    assert fig.root.get_by_text(" ms.").count() == 2
-    shown = fig.root.locator("tbody tr").all_inner_texts()
-    assert len(shown) == 2 and "–" in shown[0] and "–" not in shown[1]
-    fig.write("A sentence about a film", "")
-    fig.said("BERT: .* GPT: ")
-    fig.still()
-
-
-def test_parts_stand_on_the_shipped_models():
-    """Fails when a mini was trained again: then `course web train`."""
-    assert heads.current() is not None
-    integers = heads.read(heads.FOLDER / "classify.safetensors")
-    assert not any(name.startswith("head.") for name in integers)
-
-
 def test_scaling(figure):
     fig = figure("scaling")
     fig.said(r"175 billion parameters, 300 billion tokens: loss 1\.60 by Kaplan's law, 2\.00 by")
-    fig.choose("Start from", "1")
+    fig.choose("Start from", "Chinchilla")
     said = fig.said(r"70 billion parameters, 1.4 trillion tokens: loss (\S+) by Kaplan.*, (\S+) by")
     assert float(said[1]) == pytest.approx((8.8e13 / 70e9) ** 0.076, abs=0.006)
     assert float(said[2]) == pytest.approx(
@@ -654,7 +598,7 @@ def test_cost(figure):
     flops = train_flops(110e6, 43e9)
     assert f"{machine.price_of(flops):.0f} dollars" in fig.root.inner_text()
     assert f"{machine.hours(flops) / 24:.2f} days" in fig.root.inner_text()
-    fig.choose("A published run", "3")
+    fig.choose("A published run", "GPT-3")
     fig.said("3.2·10²³ FLOPs")
     fig.slide("Accelerators", 2)
     fig.said("on 10, ")
@@ -713,8 +657,8 @@ def test_a_part_that_does_not_come_can_be_asked_for_again(browser, site, served)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_figures_in_use_are_accessible(browser, site, axe, scheme):  # noqa: F811
-    with Watched(browser, site.as_uri(), "book/playground.html", scheme) as watched:
+def test_figures_in_use_are_accessible(browser, site, served, axe, scheme):  # noqa: F811
+    with Watched(browser, served(site), "book/playground.html", scheme) as watched:
         page = watched.page
         for name in ("mask-guess", "stepping", "attention", "spans"):
             Figure(page, name, True).load()

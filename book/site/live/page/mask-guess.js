@@ -18,6 +18,7 @@ import {
   seen,
   spoken,
   textField,
+  wordField,
   tokenizer,
 } from "./parts.js";
 import { ask, offer } from "./models.js";
@@ -40,12 +41,8 @@ export function maskGuess() {
   const said = spoken("Choose a piece of the sentence to hide it.", 2);
   const both = el("div");
   const left = el("div");
-  const guess = el("input", {
-    type: "text",
-    autocomplete: "off",
-    autocapitalize: "off",
-    maxlength: 40,
-  });
+  const word = wordField("Your guess");
+  const guess = word.input;
   let ready = false;
 
   const empty = (title) => [
@@ -95,8 +92,8 @@ export function maskGuess() {
   };
   const result = (title, p, place) => {
     const rank = 1 + p.filter((other) => other > p[ids[place]]).length;
-    const word = guess.value.trim();
-    const mine = word ? idsOf(` ${word}`, 9)[0] : null;
+    const typed = guess.value.trim();
+    const mine = typed ? idsOf(` ${typed}`, 9)[0] : null;
     const top = likeliest(p, ROWS).map(({ id, p }) => ({
       label: seen(id) + (id === ids[place] ? " ✓" : ""),
       share: p,
@@ -141,10 +138,7 @@ export function maskGuess() {
     class: "live-controls",
     onsubmit: (event) => (event.preventDefault(), answer()),
   });
-  line2.append(
-    el("label", { class: "live-field" }, el("span", {}, "Your guess"), guess),
-    el("button", { class: "live-main" }, "Ask the models"),
-  );
+  line2.append(word, el("button", { class: "live-main" }, "Ask the models"));
   start(EXAMPLES[0]);
   const models = offer(["bert-mini", "gpt-mini"], () => {
     ready = true;

@@ -30,12 +30,23 @@ export function button(text, onclick, properties = {}) {
   return el("button", { type: "button", onclick, ...properties }, text);
 }
 
+// A control under its label; `beside` stands next to the label's text.
+function field(label, input, beside = "") {
+  input.id = `live-${++fields}`;
+  const head = el("span", {}, el("label", { for: input.id }, label), " ", beside);
+  return Object.assign(el("div", { class: "live-field" }, head, input), { input });
+}
+let fields = 0;
+
 export function textField(label, value, oninput, rows = 2) {
   const input = el("textarea", { rows, value, spellcheck: "false", autocapitalize: "off" });
   input.addEventListener("input", () => oninput(input.value));
-  return Object.assign(el("label", { class: "live-field" }, el("span", {}, label), input), {
-    input,
-  });
+  return field(label, input);
+}
+
+// One line, for a form.
+export function wordField(label) {
+  return field(label, el("input", { type: "text", autocomplete: "off", maxlength: 40 }));
 }
 
 // A slider says its value in words, beside it and to a screen reader.
@@ -52,12 +63,11 @@ export function slider(label, { min, max, step, value, say = String }, oninput) 
     oninput(Number(input.value));
   });
   show(value); // exactly, though the handle can only stand on a step
-  const node = el("label", { class: "live-field" }, el("span", {}, label, " ", said), input);
   const set = (number) => {
     input.value = number;
     show(number);
   };
-  return Object.assign(node, { input, set });
+  return Object.assign(field(label, input, said), { set });
 }
 
 // options: [value, text] pairs.
@@ -68,9 +78,7 @@ export function choice(label, options, onchange) {
     options.map(([value, text]) => el("option", { value }, text)),
   );
   input.addEventListener("change", () => onchange(input.value));
-  return Object.assign(el("label", { class: "live-field" }, el("span", {}, label), input), {
-    input,
-  });
+  return field(label, input);
 }
 
 // What changes here is read out. Its place is kept: `lines` on a wide screen, more on a phone.
