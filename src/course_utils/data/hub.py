@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +54,11 @@ def answers() -> bool:
     return not offline() and _asked(endpoint())
 
 
+def ask_again() -> None:
+    """Forget the answer: a hub that broke off must not cost its patience at every later load."""
+    _asked.cache_clear()
+
+
 @functools.lru_cache
 def _asked(address: str) -> bool:
     found: list[bool] = []
@@ -73,6 +80,7 @@ def pretrained(repo: Repo, local: bool) -> tuple[Any, Any] | None:
     """Return model (None when only the tokenizer is wanted) and tokenizer from the hub.
 
     With `local`, only from the hub's own cache on this machine, None when it is not there.
+    Weights are safetensors: pickles are never opened.
     """
     import transformers
     from huggingface_hub import try_to_load_from_cache
@@ -82,14 +90,22 @@ def pretrained(repo: Repo, local: bool) -> tuple[Any, Any] | None:
     options: dict[str, Any] = {"revision": repo.revision or "main", "local_files_only": local}
     model = None
     try:
-        if repo.auto_class:
-            loader = getattr(transformers, repo.auto_class)
-            model = loader.from_pretrained(repo.id, **options).eval()
-        return model, transformers.AutoTokenizer.from_pretrained(repo.id, **options)
+        with _verified(repo, "model", local):
+            if repo.auto_class:
+                loader = getattr(transformers, repo.auto_class)
+                model = loader.from_pretrained(repo.id, use_safetensors=True, **options).eval()
+            return model, _whole(transformers.AutoTokenizer.from_pretrained(repo.id, **options))
     except OSError:
         if local:  # half a download of another day: not ours to mend, the hub will
             return None
         raise
+
+
+def _whole(tokenizer: Any) -> Any:
+    """Return the tokenizer; transformers makes an empty one when the vocabulary is missing."""
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise OSError("its tokenizer came without a vocabulary")
+    return tokenizer
 
 
 def dataset(repo: Repo, local: bool) -> DatasetDict | None:
@@ -99,22 +115,113 @@ def dataset(repo: Repo, local: bool) -> DatasetDict | None:
     folder = _folder(repo)
     if local:
         return load_from_disk(str(folder)) if _intact(folder) else None
-    parts = _normalised(repo, _fetch(repo))
+    scratch = tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True)
+    with _verified(repo, "dataset", local):
+        parts = _normalised(repo, _fetch(repo, scratch.name))
     with contextlib.suppress(OSError):  # a full or read-only cache costs only the next download
         _keep(parts, folder)
+        return load_from_disk(str(folder))
+    parts.scratch = scratch  # its tables lie there; it goes when they do
     return parts
 
 
-def _fetch(repo: Repo) -> dict[str, Dataset]:
+def _fetch(repo: Repo, scratch: str) -> dict[str, Dataset]:
     from datasets import Dataset, load_dataset
 
     loaded = load_dataset(
-        repo.id, repo.config, revision=repo.revision, streaming=repo.limit is not None
+        repo.id,
+        repo.config,
+        revision=repo.revision,
+        streaming=repo.limit is not None,
+        cache_dir=scratch,  # what `datasets` makes of a damaged file must not outlive this load
     )
     names = [name for name in SPLITS if name in loaded]
     if repo.limit is None:
         return {name: loaded[name] for name in names}
     return {name: Dataset.from_list(list(loaded[name].take(repo.limit))) for name in names}
+
+
+@contextlib.contextmanager
+def _verified(repo: Repo, kind: str, local: bool) -> Iterator[None]:
+    """Compare files with their checksums before a load from the disk, and after one from the hub.
+
+    The hub's cache names each content by the checksum that the hub stated; nobody else compares.
+    A damaged file is removed, so that the next load fetches it again; OSError says so.
+    """
+    if not local:
+        _drop_damaged(repo, kind)
+        try:
+            yield
+        finally:  # also when it did not even load: this is then the better reason
+            _refuse(_drop_damaged(repo, kind), "arrived damaged and was removed")
+    else:
+        _refuse(_drop_damaged(repo, kind), "in the hub's cache is damaged and was removed")
+        yield
+
+
+def _refuse(damaged: list[str], what: str) -> None:
+    if damaged:
+        raise OSError(f"{', '.join(damaged)} {what}: the checksum is wrong")
+
+
+def _drop_damaged(repo: Repo, kind: str) -> list[str]:
+    """Remove the files of one snapshot whose content is not what their name says; return them."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    home = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo.id, repo_type=kind)
+    reference = home / "refs" / (repo.revision or "main")
+    commit = reference.read_text() if reference.is_file() else "none"
+    damaged = []
+    for link in (home / "snapshots" / commit).rglob("*"):
+        blob = link.resolve()
+        if link.is_symlink() and blob.is_file() and _content_name(blob) != blob.name:
+            damaged.append(link.name)
+            link.unlink()
+            blob.unlink()
+    return damaged
+
+
+def _content_name(path: Path) -> str:
+    """Return what the hub calls this content: its SHA-256, or for small files git's SHA-1."""
+    if len(path.name) == 64:
+        return sha256_of(path)
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+REASONS = (  # what a reply's status or an error's text means, the first that fits
+    (
+        "^401$|GatedRepoError|is a gated dataset",
+        "it asks for an account: accept its terms on its page, then run  hf auth login",
+    ),
+    ("^403$", "this account may not read it: ask for access on its page"),
+    (
+        "^404$|RepositoryNotFound|doesn't exist on the Hub",
+        "it is not there: moved, renamed or private",
+    ),
+    ("^429$", "too many requests from this address: wait some minutes, or run  hf auth login"),
+    (r"Errno (28|122|27)\b", "the disk is full"),
+    ("Timeout", "it answers too slowly"),
+    ("ConnectError|ReadError|WriteError|ProtocolError", "the connection broke"),
+    ("LocalEntryNotFound", "what answers at its address is no hub"),
+)
+
+
+def why(error: BaseException) -> str:
+    """Return in one sentence why the hub did not deliver; looks through all causes."""
+    if "checksum is wrong" in str(error):
+        return str(error)
+    chain = [error]
+    while cause := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(cause)
+    statuses = [getattr(getattr(each, "response", None), "status_code", "") for each in chain]
+    told = [str(status) for status in statuses] + [f"{type(e).__name__}: {e}" for e in chain]
+    for pattern, sentence in REASONS:
+        if any(re.search(pattern, text) for text in told):
+            return sentence
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first[:120]}"
 
 
 def _normalised(repo: Repo, parts: dict[str, Dataset]) -> DatasetDict:

