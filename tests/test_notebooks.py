@@ -31,7 +31,7 @@ def run_and_compare(path: Path) -> subprocess.CompletedProcess:
 
 
 def test_the_chapters_are_found():
-    assert len([path for path in NOTEBOOKS if path.parent.name == "chapters"]) == 5
+    assert len([path for path in NOTEBOOKS if path.parent.name == "chapters"]) >= 5
     assert RUNNABLE
 
 

@@ -85,10 +85,10 @@ def build(root: Path = ROOT) -> Path:
     return site / "index.html"
 
 
-def jupyter_book(root: Path) -> None:
+def jupyter_book(root: Path, *options: str) -> None:
     """Run Jupyter Book in `root`: warnings are errors, and all of them are shown."""
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command = [*program, "build", str(root), "-W", "--keep-going"]
+    command = [*program, "build", str(root), "-W", "--keep-going", *options]
     if subprocess.run(command, cwd=root).returncode:
         raise RuntimeError("The book did not build; the warnings and errors are above.")
 
@@ -111,9 +111,7 @@ def report(site: Path, seconds: float, root: Path) -> None:
     size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
     print(f"Built {len(pages(root))} pages in {seconds:.0f} s, {size / 1e6:.1f} MB.")
     if repository(root)["url"] == PLACEHOLDER:
-        print(
-            "The Colab and repository buttons lead nowhere yet: set repository.url in _config.yml"
-        )
+        print("The Colab and repository buttons lead nowhere yet: course configure --repo URL")
 
 
 def serve(port: int = 8000, root: Path = ROOT) -> None:

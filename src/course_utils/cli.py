@@ -44,6 +44,55 @@ def book() -> None:
 
 
 @app.command()
+def pdf() -> None:
+    """Print the whole book to _build/pdf/book.pdf."""
+    from course_utils import pdf as printer
+
+    try:
+        typer.echo(f"written to {printer.build()}")
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+
+
+@app.command()
+def links() -> None:
+    """Ask for every address that the book names, and list those that do not answer."""
+    from course_utils import book as builder
+
+    try:
+        builder.jupyter_book(builder.ROOT, "--builder", "linkcheck")
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+
+
+@app.command()
+def wheel() -> None:
+    """Build wheel and source archive to dist/, look inside, and try the wheel on its own."""
+    import tempfile
+
+    from course_utils import release
+
+    try:
+        archives = release.build()
+        with tempfile.TemporaryDirectory() as folder:
+            release.try_out(archives[0], Path(folder))
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        raise stop(error) from error
+    typer.echo("\n".join(f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in archives))
+
+
+@app.command()
+def audit() -> None:
+    """Compare the pinned versions with the list of known holes (needs the network)."""
+    from course_utils import release
+
+    try:
+        release.audit()
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        raise stop(error) from error
+
+
+@app.command()
 def serve(port: int = 8000) -> None:
     """Build the book if needed, and show it on this machine."""
     from course_utils import book as builder
@@ -110,12 +159,21 @@ def execute(
 
 
 @app.command()
-def configure() -> None:
-    """Write the repository's address from _config.yml into the first cell of every notebook."""
-    from course_utils import notebooks
+def configure(
+    repo: Annotated[str, typer.Option(help="Address of the repository, https://…")] = "",
+    branch: Annotated[str, typer.Option(help="Branch that readers get.")] = "",
+    title: Annotated[str, typer.Option(help="Title of the book.")] = "",
+    author: Annotated[str, typer.Option(help="Who is cited.")] = "",
+) -> None:
+    """Make the course yours: set _config.yml, and write what follows from it everywhere."""
+    from course_utils import identity
 
-    for path in notebooks.configure():
-        typer.echo(f"changed {path}")
+    try:
+        identity.change(repo, branch, title, author)
+        changed = identity.write()
+    except (ValueError, OSError) as error:
+        raise stop(error) from error
+    typer.echo("\n".join(f"changed {path}" for path in changed) or "Everything is in line.")
 
 
 @app.command()

@@ -95,7 +95,7 @@ def optional() -> Iterator[Finding]:
         f"the repository's address ({url})",
         url != book.PLACEHOLDER,
         "Colab and repository buttons of the book lead nowhere",
-        "set repository.url in _config.yml, then: course configure && make book",
+        "course configure --repo URL && make book",
         needed=False,
     )
     yield Finding(*free_disk(), needed=False)

@@ -1,0 +1,146 @@
+"""Somebody makes the course theirs: in a copy, with the copy's own command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from course_utils import identity, notebooks
+from course_utils.book import PLACEHOLDER, ROOT, config
+
+MINE = "https://github.com/someone/their-course"
+TITLE = 'Language Models, "from Scratch": a Course'
+SETTINGS = {"repo": MINE + ".git", "branch": "term/2027", "title": TITLE, "author": "A. N. Other"}
+
+
+def copy_of_project(target: Path) -> Path:
+    """All files that git knows or would know, but not those it ignores."""
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target
+
+
+def course(root: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the `course` command of a copy."""
+    environment = {**os.environ, "PYTHONPATH": str(root / "src"), "COURSE_OFFLINE": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "course_utils.cli", *arguments],
+        cwd=root, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def options(**settings: str) -> list[str]:
+    """Write settings as the command wants them."""
+    return [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+
+@pytest.fixture(scope="module")
+def fork(tmp_path_factory):
+    """A copy that was configured."""
+    root = copy_of_project(tmp_path_factory.mktemp("fork"))
+    done = course(root, "configure", *options(**SETTINGS))
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def texts(root: Path) -> dict[str, str]:
+    """Every text file, by path."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix in (".md", ".ipynb", ".yml", ".toml", ".cff", ".py"):
+            found[str(path.relative_to(root))] = path.read_text("utf-8")
+    return found
+
+
+def test_no_file_names_the_old_place(fork):
+    names = [name for name, text in texts(fork).items() if PLACEHOLDER in text]
+    # an example that is brought in line when it is used, and the code that knows the placeholder
+    assert names == ["book/adapting.md", "src/course_utils/book.py"]
+
+
+def test_everything_names_the_new_one(fork):
+    settings = config(fork)
+    assert settings["title"] == TITLE and settings["author"] == "A. N. Other"
+    assert settings["repository"]["url"] == MINE
+    assert notebooks.install_line(fork) == f"git+{MINE}@term/2027"
+    installing = [
+        p for p in notebooks.all_notebooks(fork) if f"git+{MINE}@term/2027" in p.read_text()
+    ]
+    assert len(installing) == len(
+        [p for p in notebooks.all_notebooks(fork) if "%pip" in p.read_text()]
+    )
+    assert len(installing) > 5
+    for name in identity.TITLED:
+        assert (fork / name).read_text().startswith(f"# {TITLE}\n")
+    readme = (fork / "README.md").read_text()
+    assert f"{MINE}/actions/workflows/test.yml/badge.svg" in readme
+    assert "colab.research.google.com/github/someone/their-course/blob/term/2027/" in readme
+
+
+def test_the_citation_file(fork):
+    cited = yaml.safe_load((fork / "CITATION.cff").read_text())
+    assert cited["cff-version"] == "1.2.0" and cited["title"] == TITLE
+    assert cited["repository-code"] == MINE and cited["authors"] == [{"name": "A. N. Other"}]
+    assert cited["license"] == ["Apache-2.0", "CC-BY-4.0"]
+
+
+def test_only_first_cells_of_notebooks_changed(fork):
+    for path in notebooks.all_notebooks(fork):
+        before = nbformat.read(ROOT / path.relative_to(fork), 4).cells
+        for old, new in zip(before, nbformat.read(path, 4).cells, strict=True):
+            if "%pip" in new.source:
+                assert old.source.count("\n") == new.source.count("\n")
+            else:
+                assert old == new
+
+
+def test_the_settings_keep_their_comments(fork):
+    comments = [
+        [line.partition("#")[2] for line in (root / "_config.yml").read_text().splitlines()]
+        for root in (ROOT, fork)
+    ]
+    assert comments[0] == comments[1]
+
+
+def test_a_second_time_changes_nothing(fork):
+    before = texts(fork)
+    done = course(fork, "configure", *options(**SETTINGS))
+    assert done.stdout.strip() == "Everything is in line." and texts(fork) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"repo": "github.com/me/mine"}, "is no address"),
+        ({"repo": "https://user:secret@github.com/me/mine"}, "is no address"),
+        ({"repo": 'https://github.com/me/mine" && true "'}, "is no address"),
+        ({"branch": "../x"}, "is no name of a branch"),
+        ({"branch": "a b"}, "is no name of a branch"),
+        ({"title": "two\nlines"}, "one line each"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_changes(tmp_path, settings, said):
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    before = (tmp_path / "_config.yml").read_bytes()
+    with pytest.raises(ValueError, match=said):
+        identity.change(**settings, root=tmp_path)
+    assert (tmp_path / "_config.yml").read_bytes() == before
+
+
+def test_the_project_itself_is_in_line(tmp_path):
+    """What is committed is what `course configure` would write."""
+    assert (ROOT / "CITATION.cff").read_text() == identity.citation()
+    for name in identity.TITLED:
+        assert (ROOT / name).read_text().startswith(f"# {config()['title']}\n")
+    assert identity.BADGES.search((ROOT / "README.md").read_text())
