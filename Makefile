@@ -7,11 +7,13 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 READY = $(PYTHON) src/course_utils/bootstrap.py
 COURSE = .venv/bin/course
 
-.PHONY: help book test quick serve lint execute bench exercises grade doctor clean
+.PHONY: help book pdf test quick serve lint execute bench exercises grade wheel links audit colab doctor clean
 help:
 	@sed -n 's/^\([a-z]*\): *## */make \1	/p' $(MAKEFILE_LIST)
 book: ## build the web book to _build/html
 	@$(READY) && $(COURSE) book
+pdf: ## print the whole book to _build/pdf/book.pdf
+	@$(READY) && $(COURSE) pdf
 test: ## all tests, with the network cut
 	@$(READY) --tests && $(COURSE) test
 quick: ## tests without the long notebooks (at most 5 minutes)
@@ -28,6 +30,14 @@ exercises: ## write the students' notebooks anew from the solutions
 	@$(READY) && $(COURSE) exercises
 grade: ## prove the graders: wrong answers lose, right ones do not
 	@$(READY) && $(COURSE) grade --self-test
+wheel: ## wheel and source archive to dist/, tried out
+	@$(READY) && $(COURSE) wheel
+links: ## ask for every address that the book names (needs the network)
+	@$(READY) && $(COURSE) links
+audit: ## known holes in the pinned versions (needs the network)
+	@$(READY) && $(COURSE) audit
+colab: ## run each chapter alone in this Python, as Colab does (needs no environment)
+	@$(PYTHON) src/course_utils/alone.py
 doctor: ## what is there, what is not, what that costs
 	@$(READY) && $(COURSE) doctor
 clean: ## remove what was built (the environment and fetched data stay)

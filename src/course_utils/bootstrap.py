@@ -2,6 +2,7 @@
 
 Runs on the system's Python before anything is installed, so it uses the standard library only:
 `python src/course_utils/bootstrap.py [--tests]`. What is missing is named before work starts.
+COURSE_DEPS=lowest or newest takes what pyproject.toml allows, in place of requirements.txt.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 STAMP = VENV / ".course-ready"
 OLDEST, NEWEST = (3, 11), (3, 13)
+EXTRAS = "book,test,grade"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
 BROWSER_PATHS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -74,7 +76,7 @@ def venv_python():
 
 def recipe():
     """Hash of everything that decides what is in `.venv`."""
-    parts = [repr(sys.version_info[:2]), str(ROOT)]
+    parts = [repr(sys.version_info[:2]), str(ROOT), os.environ.get("COURSE_DEPS", "pinned")]
     parts += [(ROOT / name).read_text("utf-8") for name in ("requirements.txt", "pyproject.toml")]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -84,13 +86,28 @@ def is_ready():
     return venv_python().exists() and STAMP.exists() and STAMP.read_text() == recipe()
 
 
+def dependencies(pip):
+    """Commands that install what the course needs, in the versions COURSE_DEPS asks for."""
+    which = os.environ.get("COURSE_DEPS", "pinned")
+    wanted = f"{ROOT}[{EXTRAS}]"
+    if which == "pinned":
+        return [[*pip, "-r", str(ROOT / "requirements.txt")]]
+    if which == "newest":
+        return [[*pip, "--upgrade", "--upgrade-strategy=eager", wanted]]
+    if which == "lowest":  # pip only knows the newest
+        uv = [str(venv_python()), "-m", "uv", "pip", "install", "--python", str(venv_python())]
+        return [[*pip, "uv"], [*uv, "--resolution=lowest-direct", "setuptools>=77", wanted]]
+    sys.exit(f"COURSE_DEPS is {which!r}; it may be pinned, lowest or newest")
+
+
 def make_venv():
     """Create `.venv` and install the pinned packages and the course itself into it."""
     started = time.time()
     pip = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check"]
     print(f"Making {VENV} (about 2.5 GB; several minutes the first time) …", flush=True)
     subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-    subprocess.run([*pip, "-r", str(ROOT / "requirements.txt")], check=True)
+    for command in dependencies(pip):
+        subprocess.run(command, check=True)
     course = ["--no-deps", "--no-build-isolation", "--quiet", "-e", str(ROOT)]
     subprocess.run([*pip, *course], check=True)
     STAMP.write_text(recipe())
