@@ -20,7 +20,7 @@ from course_utils import notebooks
 from course_utils.book import ROOT, pages, unbuilt
 
 BLOCK = re.compile(
-    r"^( *)```\{code-block\} \w+\n *:caption: (.+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL
+    r"^( *)```\{code-block\} \w+\n *:caption: ([^\n]+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL
 )
 
 

@@ -1,0 +1,57 @@
+"""One setting for the size of a run, and one table a notebook of all numbers that depend on it.
+
+COURSE_SCALE is small (two cores, no network), full (a GPU of the T4's class and the hub), or auto,
+which looks at what is there. A notebook asks once, near its top:
+
+    size = scale.pick(steps=(300, 4_000), encoder=("minilm-mlm", "bert-base-uncased"))
+
+and writes `size.steps` wherever else a number would stand. Prose must hold at both scales.
+"""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+from course_utils.data import hub
+from course_utils.data.cache import SourceError, say
+
+SCALES = ("small", "full")
+ENOUGH = 12e9  # bytes of GPU memory; a T4 has 15.8e9, of which a chapter may use 14e9
+
+
+def gpu_memory() -> int:
+    """Bytes of memory of the first CUDA device; 0 where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0
+    return torch.cuda.get_device_properties(0).total_memory
+
+
+def chosen() -> tuple[str, str]:
+    """Return the scale and why; raises SourceError for a setting that is none."""
+    setting = os.environ.get("COURSE_SCALE", "auto")
+    if setting in SCALES:
+        return setting, "COURSE_SCALE says so"
+    if setting != "auto":
+        raise SourceError(f"COURSE_SCALE is {setting!r}; it may be auto, small or full")
+    memory = gpu_memory()
+    if memory < ENOUGH:
+        return "small", f"the GPU has {memory / 1e9:.0f} GB" if memory else "there is no GPU"
+    if not hub.answers():
+        return "small", "the hub does not answer"
+    return "full", f"a GPU of {memory / 1e9:.0f} GB and the hub are there"
+
+
+def pick(**table: tuple[Any, Any]) -> SimpleNamespace:
+    """Return the column of a table of (small, full) pairs that fits, and say which in one line.
+
+    The result has the names of the table, and `scale`.
+    """
+    scale, reason = chosen()
+    column = {name: pair[SCALES.index(scale)] for name, pair in table.items()}
+    values = ", ".join(f"{name} {value}" for name, value in column.items())
+    say(f"scale: {scale}, for {reason}; {values}")
+    return SimpleNamespace(scale=scale, **column)
