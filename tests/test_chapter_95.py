@@ -31,7 +31,7 @@ def table_below(title: str) -> dict[str, list[str]]:
     after = CHAPTER.prose[CHAPTER.prose.index(title) :]
     block = next(b for b in re.split(r"\n\s*\n", after) if b.lstrip().startswith("|"))
     rows = cells_of(block)
-    return {name: row for name, row in rows.items() if not set(name) <= set("-")}
+    return {name: row for name, row in rows.items() if not set(name) <= set("-|")}
 
 
 def percent(cell: str) -> float:
