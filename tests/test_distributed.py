@@ -48,20 +48,31 @@ def run(kind, out=None, steps=8, **settings):
     return model, train(model, batches, loss, config, validate=check, out=out, progress=False)
 
 
-def torchrun(processes, *arguments):
+def torchrun(processes, *arguments, nodes=1):
+    """Start the lines of the instructor guide, each node's on this machine; wait for all."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
-    command += ["--master_addr=127.0.0.1", f"--master_port={port}", __file__, *arguments]
+    command += [f"--nnodes={nodes}", "--master_addr=127.0.0.1", f"--master_port={port}"]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    started = [
+        subprocess.Popen(
+            [*command, f"--node_rank={node}", __file__, *arguments],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for node in range(nodes)
+    ]
+    for process in started:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said[-3000:]
 
 
 def history(out):
@@ -82,6 +93,14 @@ def test_two_processes_equal_one(tmp_path, kind, accumulation):
         together = [record[key] for record in history(tmp_path) if key in record]
         assert together == pytest.approx(alone.curve(key)[1], abs=1e-5), key
     assert len(history(tmp_path)) == 8
+
+
+@pytest.mark.slow
+def test_two_nodes_equal_one_process(tmp_path):
+    torchrun(1, "mlm", str(tmp_path), "1", nodes=2)
+    _, alone = run("mlm")
+    found = [record["loss"] for record in history(tmp_path)]
+    assert found == pytest.approx(alone.curve("loss")[1], abs=1e-5)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ def make(name: str, seed: int = 0) -> Gpt | T5:
         sizes = {"relative_buckets": 8, "relative_max_distance": 10, "tied": False}
         model = T5(T5Config(VOCAB, 24, 8, 2, 2, 3, 40, **sizes))
     with torch.no_grad():
-        for parameter in model.parameters():
+        for _, parameter in sorted(model.named_parameters()):  # whatever order they are made in
             parameter.add_(torch.randn_like(parameter) * 0.3)
     return model.eval()
 
@@ -142,7 +142,7 @@ def test_without_a_pad_token_eos_pads() -> None:
     torch.manual_seed(0)
     model = Gpt(GptConfig(VOCAB, 24, 2, 3, 40, 48, eos_token_id=EOS, pad_token_id=None))
     with torch.no_grad():
-        for parameter in model.parameters():
+        for _, parameter in sorted(model.named_parameters()):  # whatever order they are made in
             parameter.add_(torch.randn_like(parameter) * 0.3)
     inputs = prompts(False)
     end = int(model.generate(**inputs, max_new_tokens=3).new_ids[0, 1])
@@ -301,8 +301,8 @@ def test_what_is_written_can_be_trained_on(name: str) -> None:
     ("settings", "message"),
     [
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
-        ({"temperature": -1.0}, "temperature=-1.0"),
-        ({"top_k": 0, "temperature": 1.0}, "top_k=0"),
+        ({"temperature": -1.0}, "temperature must be 0 or more, got -1.0"),
+        ({"top_k": 0, "temperature": 1.0}, "top_k must be at least 1, got 0"),
         ({"top_p": 0.0, "temperature": 1.0}, r"top_p must lie in \(0, 1\], got 0.0"),
         ({"top_p": 1.5, "temperature": 1.0}, "got 1.5"),
     ],

@@ -11,6 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from course_utils.attention_masks import same_document
+
 
 def derive_seed(*parts: int | str) -> int:
     """One well-mixed 63-bit seed out of several numbers or names, the same on every machine."""
@@ -45,8 +47,7 @@ class Packed:
         document does *not* close the boundary, only this mask does. Models of this package count
         positions within each document when they get it.
         """
-        documents = self.document_ids[rows]
-        return documents[:, :, None] == documents[:, None, :]
+        return same_document(self.document_ids[rows])
 
 
 def pack(documents: Iterable[Sequence[int]], length: int, *, end_id: int | None = None) -> Packed:

@@ -45,17 +45,11 @@ def ids_of(text: str, max_length: int) -> list[int]:
     return [1, *words[: max_length - 2], 2]
 
 
-def settings(kind: Any, **values: Any) -> Any:
-    """Make a configuration; some of its fields exist at run time only, type checkers miss them."""
-    return kind(**values)
-
-
 def bert(seed: int, dropout: float = 0.0, layers: int = 2, hidden: int = 16) -> Any:
     """Make a `transformers.BertModel` with seeded weights, none of them at their initial value."""
     from transformers import BertConfig, BertModel
 
-    config = settings(
-        BertConfig,
+    config = BertConfig(
         vocab_size=len(VOCABULARY),
         hidden_size=hidden,
         num_hidden_layers=layers,
@@ -80,8 +74,7 @@ def gpt(seed: int, dropout: float = 0.0, layers: int = 2, hidden: int = 16) -> A
     """Make a `transformers.GPT2LMHeadModel` with seeded weights."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = settings(
-        GPT2Config,
+    config = GPT2Config(
         vocab_size=len(VOCABULARY),
         n_positions=64,
         n_embd=hidden,
@@ -104,8 +97,7 @@ def t5(seed: int) -> Any:
     """
     from transformers import T5Config, T5ForConditionalGeneration
 
-    config = settings(
-        T5Config,
+    config = T5Config(
         vocab_size=len(VOCABULARY),
         d_model=16,
         d_kv=8,
@@ -171,8 +163,7 @@ def masked_bert(seed: int, dropout: float = 0.5) -> Any:
     """Make a `transformers.BertForMaskedLM` with seeded weights, in training mode."""
     from transformers import BertConfig, BertForMaskedLM
 
-    config = settings(
-        BertConfig,
+    config = BertConfig(
         vocab_size=len(VOCABULARY),
         hidden_size=16,
         num_hidden_layers=2,

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.attention_masks import real_positions, visible_keys
 from course_utils.checks import check_ids, check_like, require
 
 from .base import Config, LanguageModel, init_normal
-from .layers import Dropout, FeedForward, SelfAttention, real_positions, visible_keys
+from .layers import Dropout, FeedForward, SelfAttention
 
 
 @dataclass(frozen=True)

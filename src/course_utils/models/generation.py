@@ -52,8 +52,8 @@ def choose_next(
     Raises:
         ValueError: temperature below 0, top_k below 1, or top_p outside (0, 1].
     """
-    require(temperature >= 0, f"it must be 0 or more: {temperature=}")
-    require(top_k is None or top_k >= 1, f"it must be at least 1: {top_k=}")
+    require(temperature >= 0, f"temperature must be 0 or more, got {temperature}")
+    require(top_k is None or top_k >= 1, f"top_k must be at least 1, got {top_k}")
     require(top_p is None or 0 < top_p <= 1, f"top_p must lie in (0, 1], got {top_p}")
     if temperature == 0:
         return logits.argmax(-1)  # (B,)

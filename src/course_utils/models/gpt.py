@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.attention_masks import real_positions, visible_keys
+
 from .base import Config, LanguageModel, init_normal
 from .generation import Generated, continue_text
-from .layers import Dropout, FeedForward, KeyValueCache, SelfAttention, real_positions, visible_keys
+from .layers import Dropout, FeedForward, KeyValueCache, SelfAttention
 
 
 @dataclass(frozen=True)

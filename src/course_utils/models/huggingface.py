@@ -67,21 +67,17 @@ T5_LAYERS = "token_embedding = shared\nhead = lm_head" + "".join(
     for side, last in (("encoder", "1"), ("decoder", "2"))
 )
 
-# Our field of the configuration = theirs. One dropout rate of ours stands for several of theirs.
-BERT_FIELDS = """vocab_size=vocab_size hidden_size=hidden_size num_layers=num_hidden_layers
-    num_heads=num_attention_heads intermediate_size=intermediate_size
-    max_length=max_position_embeddings type_vocab_size=type_vocab_size
-    layer_norm_eps=layer_norm_eps pad_token_id=pad_token_id
+# Our field of the configuration = theirs, by the names that all of their configurations answer to;
+# one name where both agree. One dropout rate of ours stands for several of theirs.
+FIELDS = """vocab_size hidden_size num_layers=num_hidden_layers num_heads=num_attention_heads
+    pad_token_id """
+BERT_FIELDS = """intermediate_size max_length=max_position_embeddings type_vocab_size layer_norm_eps
     dropout=hidden_dropout_prob dropout=attention_probs_dropout_prob"""
-GPT_FIELDS = """vocab_size=vocab_size hidden_size=n_embd num_layers=n_layer num_heads=n_head
-    intermediate_size=n_inner max_length=n_positions layer_norm_eps=layer_norm_epsilon
-    eos_token_id=eos_token_id pad_token_id=pad_token_id
-    dropout=resid_pdrop dropout=embd_pdrop dropout=attn_pdrop"""
-T5_FIELDS = """vocab_size=vocab_size hidden_size=d_model head_size=d_kv num_layers=num_layers
-    num_decoder_layers=num_decoder_layers num_heads=num_heads intermediate_size=d_ff
+GPT_FIELDS = """intermediate_size=n_inner max_length=max_position_embeddings eos_token_id
+    layer_norm_eps=layer_norm_epsilon dropout=resid_pdrop dropout=embd_pdrop dropout=attn_pdrop"""
+T5_FIELDS = """num_decoder_layers head_size=head_dim intermediate_size=d_ff eos_token_id
     relative_buckets=relative_attention_num_buckets dropout=dropout_rate
-    relative_max_distance=relative_attention_max_distance layer_norm_eps=layer_norm_epsilon
-    pad_token_id=pad_token_id eos_token_id=eos_token_id"""
+    relative_max_distance=relative_attention_max_distance layer_norm_eps=layer_norm_epsilon"""
 
 # The values of their settings that ours computes.
 BERT_ONLY = """hidden_act=gelu is_decoder=False add_cross_attention=False
@@ -157,8 +153,9 @@ FAMILIES = (
 )
 
 
-def _pairs(table: str) -> list[list[str]]:
-    return [pair.split("=") for pair in table.split()]
+def _pairs(table: str) -> list[tuple[str, str]]:
+    """Read "a=b c" as (a, b) and (c, c)."""
+    return [(pair.split("=")[0], pair.split("=")[-1]) for pair in table.split()]
 
 
 def _config_from(family: Family, hf: nn.Module) -> object:
@@ -171,7 +168,7 @@ def _config_from(family: Family, hf: nn.Module) -> object:
                 f"{kind}: {name}={got!r} is not supported, only {values.replace('|', ' or ')}"
             )
     sizes: dict[str, object] = {}
-    for ours, theirs in _pairs(family.fields):
+    for ours, theirs in _pairs(FIELDS + family.fields):
         value = getattr(hf.config, theirs)
         if sizes.setdefault(ours, value) != value:
             raise ValueError(
@@ -266,7 +263,7 @@ def to_hf(model: Bert | Gpt | T5) -> transformers.PreTrainedModel:
     """
     family = next((family for family in FAMILIES if isinstance(model, family.ours)), None)
     require(family is not None, f"{type(model).__name__} is not one of Bert, Gpt, T5")
-    sizes = {theirs: getattr(model.config, ours) for ours, theirs in _pairs(family.fields)}
+    sizes = {theirs: getattr(model.config, ours) for ours, theirs in _pairs(FIELDS + family.fields)}
     hf, ours = family.new(model.config, sizes), model.state_dict()
     weights: dict[str, Tensor] = {}
     for name, names in _rules(family, model).items():

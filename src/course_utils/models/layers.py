@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.attention_masks import visible_keys
+
 from .base import Config
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -162,8 +164,8 @@ class CrossAttention(nn.Module):
         super().__init__()
         d, width = config.hidden_size, config.num_heads * config.head_size
         self.num_heads, self.dropout, self.scale = config.num_heads, config.dropout, scale
-        self.query = nn.Linear(d, width, bias=False)
         self.key_value = nn.Linear(d, 2 * width, bias=False)
+        self.query = nn.Linear(d, width, bias=False)
         self.output = nn.Linear(width, d, bias=False)
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -238,33 +240,6 @@ class RelativePositionBias(nn.Module):
         buckets = self.buckets(positions[None, :] - positions[:, None])  # (T, T)
         bias = self.bias(buckets).permute(2, 0, 1).unsqueeze(0)  # (1, H, T, T)
         return add_mask(bias, visible_keys(mask, len(positions), causal=not self.two_way))
-
-
-def visible_keys(mask: Tensor, num_queries: int, causal: bool) -> Tensor:
-    """Say who may look where, as booleans (B, 1, Q, K), from (B, K) or (B, K, K) masks.
-
-    Every position may see itself, so that a padding row is never a softmax over nothing;
-    its output is finite and nobody reads it.
-    """
-    seen = mask.bool()
-    keys = seen.size(-1)
-    if seen.dim() == 2:
-        seen = seen[:, None, :].expand(-1, num_queries, -1)  # (B, Q, K)
-    seen = seen[:, -num_queries:]
-    if causal:
-        seen = seen & seen.new_ones(num_queries, keys).tril(keys - num_queries)
-    own = torch.eye(keys, dtype=torch.bool, device=mask.device)[-num_queries:]
-    return (seen | own).unsqueeze(1)
-
-
-def real_positions(mask: Tensor) -> Tensor:
-    """Count the tokens each position may see up to itself, from 0: (B, T).
-
-    Left padding does not shift positions, and each packed document starts at 0 again.
-    """
-    real = mask.long()
-    count = real.cumsum(-1) if mask.dim() == 2 else real.tril().sum(-1)
-    return (count - 1).clamp(min=0)
 
 
 def add_mask(scores: Tensor, mask: Tensor) -> Tensor:

@@ -143,26 +143,19 @@ class T5(LanguageModel):
         With the 1/√D inside the queries, unscaled attention starts at the usual scale; with
         d^-½ before a tied head, the initial loss starts near ln V.
         """
-        config, fan_in = self.config, self.config.hidden_size**-0.5
-        nn.init.normal_(self.token_embedding.weight, std=1.0)
+        config = self.config
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+            elif isinstance(module, nn.Embedding):  # of the tokens, or of relative positions
+                is_token = module is self.token_embedding
+                nn.init.normal_(module.weight, std=1.0 if is_token else config.hidden_size**-0.5)
         for module in self.modules():
             if isinstance(module, SelfAttention):
-                draw_scaled(module.query_key_value)
-                width = config.num_heads * config.head_size
-                module.query_key_value.weight[:width] *= config.head_size**-0.5
-                draw_scaled(module.output)
+                queries = module.query_key_value.weight[: module.output.in_features]
+                queries *= config.head_size**-0.5
             elif isinstance(module, CrossAttention):
-                draw_scaled(module.key_value)
-                query = (config.hidden_size * config.head_size) ** -0.5
-                nn.init.normal_(module.query.weight, std=query)
-                draw_scaled(module.output)
-            elif isinstance(module, FeedForward):
-                for linear in filter(None, (module.up, module.gate, module.down)):
-                    draw_scaled(linear)
-            elif isinstance(module, RelativePositionBias):
-                nn.init.normal_(module.bias.weight, std=fan_in)
-        if not config.tied:
-            draw_scaled(self.head)
+                module.query.weight *= config.head_size**-0.5
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Read ids (B, S) from both sides: (B, S, d).
@@ -269,8 +262,3 @@ class T5(LanguageModel):
         start = input_ids.new_full((input_ids.size(0), 1), config.decoder_start_token_id)
         ends = {"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id}
         return continue_text(self, step, start, max_new_tokens, **ends | choice)
-
-
-def draw_scaled(linear: nn.Linear) -> None:
-    """Draw weights from N(0, 1/inputs), so that the output is as large as the input."""
-    nn.init.normal_(linear.weight, std=linear.in_features**-0.5)

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from course_utils.attention_masks import visibility
 from course_utils.objectives import causal_lm, masked_lm, mixture, span_corruption
-from course_utils.objectives.batch import IGNORE_INDEX, Batch, pooled_loss, visibility
+from course_utils.objectives.batch import IGNORE_INDEX, Batch, pooled_loss
 
 
 @dataclass(frozen=True)

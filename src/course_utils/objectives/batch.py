@@ -119,36 +119,6 @@ def pooled_loss(losses: Iterable[float], counts: Iterable[int]) -> float:
     return sum(loss * count for loss, count in pairs) / total
 
 
-def visibility(
-    attention_mask: Tensor,
-    sees: str = "both",
-    *,
-    prefix: Tensor | None = None,
-    document_ids: Tensor | None = None,
-) -> Tensor:
-    """Who sees whom: bool (batch, length, length), True where row (query) may attend to column.
-
-    `sees` is "both" (BERT), "left" (GPT) or "prefix": the first `prefix` (batch,) positions are
-    seen from everywhere, the rest only from their right (Raffel et al. 2020, fig. 4). With
-    `document_ids` (batch, length), nothing is seen across a document's boundary.
-    A position always sees itself: a row of nothing but False is NaN after the softmax.
-    """
-    require(
-        sees in ("both", "left", "prefix") and (sees == "prefix") == (prefix is not None),
-        f'sees={sees!r} with prefix={prefix!r}: choose "both", "left", or "prefix" with prefix=',
-    )
-    positions = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-    seen = (attention_mask != 0)[:, None, :].expand(-1, len(positions), -1)
-    if sees != "both":
-        allowed = positions[None, :] <= positions[:, None]
-        if prefix is not None:
-            allowed = allowed | (positions < prefix[:, None, None])
-        seen = seen & allowed
-    if document_ids is not None:
-        seen = seen & (document_ids[:, :, None] == document_ids[:, None, :])
-    return seen | torch.eye(len(positions), dtype=torch.bool, device=seen.device)
-
-
 def choose(candidates: Tensor, counts: Tensor, generator: torch.Generator) -> Tensor:
     """Draw `counts[i]` of the True positions of row i of `candidates`, all sets equally likely.
 

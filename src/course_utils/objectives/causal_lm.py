@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Generator, Tensor
 
+from course_utils.attention_masks import visibility
 from course_utils.checks import check_like
 
-from .batch import IGNORE_INDEX, Batch, real_tokens, token_loss, visibility
+from .batch import IGNORE_INDEX, Batch, real_tokens, token_loss
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:

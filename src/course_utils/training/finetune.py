@@ -1,6 +1,6 @@
 """Fine-tuning on the same loop: a text to a label, to tags, to both, or to another text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,35 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.data.batches import Buckets, pad, pad_inputs
+from course_utils.data.examples import Examples, encode
 from course_utils.models import T5, Gpt
 from course_utils.objectives.batch import IGNORE_INDEX, Batch, token_loss
 from course_utils.training.loop import TrainResult, total_counts, train, weighted
 from course_utils.training.optim import TrainConfig, freeze
 
+__all__ = ["Examples", "TaskBatch", "encode", "finetune", "make_batch", "measure", "task_loss"]
 Outputs = Tensor | tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Tokenised examples; `len` of them.
-
-    `labels[i]` is a class (SequenceClassifier), one tag a token with -100 where there is none
-    (TokenClassifier, JointIntentSlots), or the ids of the answer (T5, Gpt: text to text).
-    `intents` are the classes of a JointIntentSlots.
-    """
-
-    ids: Sequence[Sequence[int]]
-    labels: Sequence[int] | Sequence[Sequence[int]]
-    intents: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse columns of different lengths, or none."""
-        sizes = [len(c) for c in (self.ids, self.labels, self.intents) if c is not None]
-        if len(set(sizes)) != 1 or not sizes[0]:
-            raise ValueError(f"texts, labels and intents must be as many, at least one: {sizes}")
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -46,14 +25,6 @@ class TaskBatch(Batch):
     """A batch that may also carry one intent a row, (batch,)."""
 
     intents: Tensor | None = None
-
-
-def encode(
-    split: Mapping[str, Sequence], tokenizer: Any, max_length: int, text: str = "text"
-) -> Examples:
-    """Tokenise a split with columns `text` and "label", truncated to `max_length` tokens."""
-    encoded = tokenizer(list(split[text]), truncation=True, max_length=max_length)
-    return Examples(encoded["input_ids"], list(split["label"]))
 
 
 def make_batch(
@@ -80,6 +51,15 @@ def make_batch(
     if examples.intents is None:
         return TaskBatch(inputs, target)
     return TaskBatch(inputs, target, intents=torch.tensor([examples.intents[row] for row in rows]))
+
+
+def batches(
+    model: nn.Module, examples: Examples, pad_token_id: int, size: int, first: int | None = None
+) -> list[TaskBatch]:
+    """All examples, or the `first` so many, in their order, `size` to a batch."""
+    rows = range(len(examples))[:first]
+    parts = (rows[start : start + size] for start in range(0, len(rows), size))
+    return [make_batch(model, examples, part, pad_token_id) for part in parts]
 
 
 def task_loss(outputs: Outputs, batch: TaskBatch, alpha: float = 0.5) -> Tensor | dict[str, Tensor]:
@@ -175,14 +155,8 @@ def finetune(
     steps = max(1, round(epochs * len(buckets)))
     recipe = {"learning_rate": 5e-5, "warmup_steps": steps // 10, "steps": steps}
     recipe |= {"validate_every": max(1, steps // evaluations)}
-
-    def fixed(examples: Examples, first: int) -> list[TaskBatch]:
-        count = min(first, len(examples))
-        starts = range(0, count, batch_size)
-        rows = [range(start, min(start + batch_size, count)) for start in starts]
-        return [make_batch(model, examples, numbers, pad_token_id) for numbers in rows]
-
-    seen, unseen = fixed(train_examples, 512), fixed(validation, len(validation))
+    seen = batches(model, train_examples, pad_token_id, batch_size, first=512)
+    unseen = batches(model, validation, pad_token_id, batch_size)
     return train(
         model,
         lambda step: make_batch(model, train_examples, buckets.at(step), pad_token_id),

@@ -123,8 +123,8 @@ def check_states(student: Student, kind: str, seed: int, ids: np.ndarray, mask: 
     """Compare `layer_states` at the real tokens of a tiny model that was left in training mode."""
     import torch
 
-    model = made(f"course_utils.grading.tiny:{kind}", seed, 0.5, 3)
-    args = (model, torch.tensor(ids), torch.tensor(mask))
+    args = (made(f"course_utils.grading.tiny:{kind}", seed, 0.5, 3), torch.tensor(ids))
+    args = (*args, torch.tensor(mask))
     want, free = states_of(kind, seed, ids, mask), states_of(kind, seed, ids, None)
     got = array(student.call("layer_states", *args), "layer_states")
     mistakes = {NO_EMBEDDINGS: want[1:], LAST_ONLY: want[-1], BATCH_FIRST: want.swapaxes(0, 1)}

@@ -1,7 +1,5 @@
 """T4: how many bits masked and causal language modeling take from an example."""
 
-from typing import Any
-
 import numpy as np
 
 from course_utils.grading.item import Item, Student, Wrong, array, as_array, compare, require
@@ -51,7 +49,7 @@ H = [0.0, 0.5693870, 0.6820618, 0.7114713, 0.7192249, 0.7212390, 0.7217544]
 UNIGRAM = 0.7219281
 
 
-def scaled(got: Any, want: Any) -> None:
+def scaled(got: object, want: object) -> None:
     """Raise the hint SCALE if probabilities are right but for a factor."""
     values = array(got, "stationary(P)", np.shape(want))
     if abs(values.sum()) > 1e-9 and not np.isclose(values.sum(), 1):
@@ -82,7 +80,7 @@ def remaining_bits(student: Student) -> None:
     check_table(got, np.array([0, 0.9090909, 1.3127538]), "remaining_bits of a chain with zeros")
 
 
-def check_table(got: Any, want: np.ndarray, what: str, more: dict | None = None) -> None:
+def check_table(got: object, want: np.ndarray, what: str, more: dict | None = None) -> None:
     """Compare a table of h(n), bits, with the mistakes that any chain shows."""
     numbers = as_array(got)
     if numbers is not None and numbers.size == len(want) - 1:

@@ -1,0 +1,38 @@
+"""Labelled examples for fine-tuning, as token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Tokenised examples; `len` of them.
+
+    `labels[i]` is a class (SequenceClassifier), one tag a token with -100 where there is none
+    (TokenClassifier, JointIntentSlots), or the ids of the answer (T5, Gpt: text to text).
+    `intents` are the classes of a JointIntentSlots.
+    """
+
+    ids: Sequence[Sequence[int]]
+    labels: Sequence[int] | Sequence[Sequence[int]]
+    intents: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse columns of different lengths, or none."""
+        sizes = [len(c) for c in (self.ids, self.labels, self.intents) if c is not None]
+        if len(set(sizes)) != 1 or not sizes[0]:
+            raise ValueError(f"texts, labels and intents must be as many, at least one: {sizes}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def encode(
+    split: Mapping[str, Sequence], tokenizer: Any, max_length: int, text: str = "text"
+) -> Examples:
+    """Tokenise a split with columns `text` and "label", truncated to `max_length` tokens."""
+    encoded = tokenizer(list(split[text]), truncation=True, max_length=max_length)
+    return Examples(encoded["input_ids"], list(split["label"]))
