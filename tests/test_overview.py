@@ -29,6 +29,23 @@ def test_pipeline_refuses_what_does_not_fit(count):
         overview.pipeline("a", "b", "c", {str(i): ("x", "y") for i in range(count)})
 
 
+def test_before_and_after_show_the_same_tasks_on_both_sides():
+    drawn = overview.before_after({"names": "BiLSTM", "answers": "BiDAF"}, "an encoder")
+    assert "names by BiLSTM, answers by BiDAF" in drawn.alt
+    for svg in (drawn.light, drawn.dark):
+        assert [svg.count(f"<!-- {name} -->") for name in ("names", "answers", "BiDAF")] == [
+            2,
+            2,
+            1,
+        ]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_before_and_after_refuse_what_does_not_fit(count):
+    with pytest.raises(ValueError, match="two or three"):
+        overview.before_after({str(i): "x" for i in range(count)}, "y")
+
+
 def test_timeline_names_each_model_with_its_month_in_order():
     drawn = overview.timeline({"left": {"later": "2005.14165", "early": "1802.05365"}}, title="T.")
     assert drawn.alt == "T. left: early Feb 2018, later May 2020."

@@ -137,13 +137,15 @@ def curves(
     levels: Mapping[str, float] | None = None,
     points: Mapping[str, tuple[float, float]] | None = None,
     bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    dots: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     log_x: bool = False,
     height: float = 3.1,
 ) -> Picture:
     """Lines over a common axis.
 
     `levels` are horizontal reference lines with their names, `points` single ones with theirs,
-    `bands` the low and the high edge around the line of the same name: an interval, or all seeds.
+    `bands` the low and the high edge around the line of the same name: an interval, or all seeds;
+    `dots` are single measurements behind the line of the same name.
     """
 
     def draw(figure: Figure, theme: Theme) -> None:
@@ -155,6 +157,8 @@ def curves(
             if bands and name in bands:
                 look = {"color": line.get_color(), "alpha": 0.22, "linewidth": 0}
                 axes.fill_between(xs, *bands[name], **look)
+            if dots and name in dots:
+                axes.plot(*dots[name], "o", color=line.get_color(), markersize=3.2, alpha=0.75)
         for name, (at, value) in (points or {}).items():
             axes.plot([at], [value], "o", color=theme.ink, markersize=5)
             axes.annotate(name, (at, value), (4, 5), textcoords="offset points", fontsize=9)

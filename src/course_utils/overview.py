@@ -1,4 +1,4 @@
-"""Diagrams that look at the field from above: pipeline (F1), years since 2018, which to take."""
+"""Diagrams from above: pipeline (F1), before and after 2018, the years since, which to take."""
 
 from __future__ import annotations
 
@@ -70,6 +70,60 @@ def _often(axes: Axes, theme: Theme, tasks: Mapping[str, tuple[str, str]]) -> No
         box(axes, theme, (left + 0.1, 0.75, wide - 0.2, 1.55), f"{name}\n→ {out}")
     text = "a new head, few labels, small learning rate"
     axes.text(5, 0.25, text, fontsize=9, color=theme.quiet, ha="center", va="center")
+
+
+def before_after(tasks: Mapping[str, str], shared: str) -> Picture:
+    """Side by side: an architecture for each task, and one pre-trained model under all heads.
+
+    Args:
+        tasks: name → the architecture that it once had, two or three of them.
+        shared: what stands under all of them now.
+
+    Raises:
+        ValueError: another number of tasks; the letters would not fit.
+    """
+    if not 2 <= len(tasks) <= 3:
+        raise ValueError(f"{len(tasks)} tasks; there is room for two or three")
+    said = ", ".join(f"{name} by {own}" for name, own in tasks.items())
+    alt = f"""Two halves. On the left, before 2018: {said}; each stands alone and begins with random
+        weights. On the right, since then: {", ".join(tasks)} are small heads on one model,
+        {shared}, which was pre-trained on text without labels."""
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = canvas(figure, 10, 5.6)
+        axes.plot([5, 5], [0.2, 5.4], "-", color=theme.quiet, linewidth=0.8)
+        _half(axes, theme, 0.15, "before 2018", list(tasks), theme.series[1])
+        _half(axes, theme, 5.25, "since then", list(tasks), theme.series[0])
+        wide = 4.6 / len(tasks)
+        for i, own in enumerate(tasks.values()):
+            x, look = 0.15 + (i + 0.5) * wide, {"edgecolor": theme.series[1], "linewidth": 1.6}
+            box(axes, theme, (x - 0.46 * wide, 2.0, 0.92 * wide, 1.3), own, fontsize=8, **look)
+            arrow(axes, theme, (x, 1.45), (x, 2.0))
+            box(
+                axes,
+                theme,
+                (x - 0.46 * wide, 0.5, 0.92 * wide, 0.95),
+                "random\nweights",
+                fontsize=8,
+            )
+        look = {"edgecolor": theme.series[0], "linewidth": 1.8}
+        box(axes, theme, (5.3, 2.0, 4.5, 1.3), f"one model\n{shared}", **look)
+        arrow(axes, theme, (7.55, 1.45), (7.55, 2.0))
+        box(axes, theme, (5.3, 0.5, 4.5, 0.95), "text without labels")
+
+    return picture(draw, " ".join(alt.split()), height=WIDTH * 0.56)
+
+
+def _half(
+    axes: Axes, theme: Theme, left: float, title: str, names: Sequence[str], colour: str
+) -> None:
+    """One side: its title, and a box for each task over what answers it."""
+    axes.text(left + 0.05, 5.2, title, fontsize=10, weight="bold", color=colour, va="center")
+    wide = 4.6 / len(names)
+    for i, name in enumerate(names):
+        x = left + (i + 0.5) * wide
+        arrow(axes, theme, (x, 3.3), (x, 3.9))
+        box(axes, theme, (x - 0.46 * wide, 3.9, 0.92 * wide, 0.8), name, fontsize=8)
 
 
 def month(published: str) -> date:
