@@ -158,7 +158,8 @@ def curves(
                 look = {"color": line.get_color(), "alpha": 0.22, "linewidth": 0}
                 axes.fill_between(xs, *bands[name], **look)
             if dots and name in dots:
-                axes.plot(*dots[name], "o", color=line.get_color(), markersize=3.2, alpha=0.75)
+                look = {"color": line.get_color(), "markersize": 3.2, "alpha": 0.75}
+                axes.plot(*dots[name], "o", gid=f"dots-{name.replace(' ', '-')}", **look)
         for name, (at, value) in (points or {}).items():
             axes.plot([at], [value], "o", color=theme.ink, markersize=5)
             axes.annotate(name, (at, value), (4, 5), textcoords="offset points", fontsize=9)
