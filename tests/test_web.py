@@ -13,6 +13,7 @@ import re
 import shutil
 import unicodedata
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -343,15 +344,25 @@ def site(tmp_path_factory):
     shutil.copytree(book.ROOT / "book/site", root / "book/site")
     shutil.copy(book.ROOT / "book/references.bib", root / "book")
     (root / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/index\nchapters: [{file: book/playground}]\n"
+        "format: jb-book\nroot: book/index\n"
+        "chapters: [{file: book/playground}, {file: book/quiz}]\n"
     )
     (root / "requirements.txt").touch()
     (root / "book/index.md").write_text("# Title\n\n```{bibliography}\n```\n")
+    nbformat.write(quiz_notebook(), root / "book/quiz.ipynb")
     text = (book.ROOT / "book/playground.md").read_text("utf-8")
     (root / "book/playground.md").write_text(
         re.sub(r"\]\((\.\./chapters/|appendix_)[^)]*\)", "](index.md)", text)
     )
     return book.build(root).parent
+
+
+def quiz_notebook() -> nbformat.NotebookNode:
+    """A notebook with a title and the quiz of Section 9.2."""
+    chapter = nbformat.read(book.ROOT / "chapters/09_2_bert.ipynb", as_version=4)
+    chapter.cells = [c for c in chapter.cells if "class MCQuestion" in str(c.get("outputs"))]
+    chapter.cells.insert(0, nbformat.v4.new_markdown_cell("# Quiz"))
+    return chapter
 
 
 @pytest.fixture(params=["mouse", "keyboard"])
@@ -613,6 +624,25 @@ def test_tree(figure):
     fig.press("Back")
     assert fig.root.locator(".live-answer").count()
     fig.still()
+
+
+def test_answers_to_a_quiz_are_remembered_until_forgotten(browser, site):  # noqa: F811
+    with Watched(browser, site.as_uri(), "book/quiz.html") as watched:
+        page = watched.page
+        progress = page.locator(".live-said")
+        progress.get_by_text("Answered right so far: 0 of ").wait_for()
+        for question in page.locator(".Quiz:has(input)").all()[:2]:
+            for choice in question.locator("input[type=radio]").all():  # one of them is right
+                choice.focus()
+                page.keyboard.press("Space")
+        progress.get_by_text("Answered right so far: 2 of ").wait_for()
+        page.reload()
+        progress.get_by_text("Answered right so far: 2 of ").wait_for()
+        page.get_by_role("button", name="Forget my answers").press("Enter")
+        progress.get_by_text("Answered right so far: 0 of ").wait_for()
+        page.reload()
+        progress.get_by_text("Answered right so far: 0 of ").wait_for()
+        assert watched.wrong == []
 
 
 def test_models_come_once_and_only_when_asked(browser, site, served):  # noqa: F811

@@ -28,7 +28,7 @@ from course_utils.web.quantize import as_in_the_page, is_rounded, quantize
 
 FOLDER = CHECKPOINTS / "page"
 ALPHAS = (0.0, 0.1, 0.5, 0.9, 1.0)
-LABELS = (0, 100, 1000, None)  # labelled sentences of either route; None: all
+LABELS = (0, 100, 1000, 6000)  # labelled sentences of either route
 HOW: dict[str, Any] = {
     "frozen": "bottom:3",
     "evaluations": 1,
@@ -56,15 +56,25 @@ def bases() -> dict[str, str]:
 
 
 def train(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
-    """Train all parts and write them, with `record.json`, to `folder`."""
+    """Train the parts that are not there yet, and write them with `record.json` to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    alphas = [slots(folder, alpha, say) for alpha in ALPHAS]
-    routes = [route(folder, kind, count, say) for kind in ROUTES for count in LABELS]
-    found = {"bases": bases(), "slots": alphas, "routes": [row for row in routes if row]}
-    (folder / "record.json").write_text(json.dumps(found, indent=1) + "\n")
+    found = current(folder) or {"bases": bases(), "slots": [], "routes": []}
+
+    def keep(kind: str, row: dict[str, Any]) -> None:
+        found[kind].append(row)
+        (folder / "record.json").write_text(json.dumps(found, indent=1) + "\n")
+        say(f"{kind}: {row}")
+
+    for alpha in ALPHAS:
+        if alpha not in [row["alpha"] for row in found["slots"]]:
+            keep("slots", slots(folder, alpha))
+    for kind, count in ((kind, count) for kind in ROUTES for count in LABELS):
+        done = [row["labels"] for row in found["routes"] if row["route"] == kind]
+        if count not in done and (kind, count) != ("classify", 0):  # a head without labels is noise
+            keep("routes", route(folder, kind, count))
 
 
-def slots(folder: Path, alpha: float, say: Callable[[str], object]) -> dict[str, Any]:
+def slots(folder: Path, alpha: float) -> dict[str, Any]:
     """Flight booking, intent and slots: one α of the joint loss; scores on unseen sentences."""
     data = make_flights()
     parts = {part: intent_slots.encode(data[part][:]) for part in data}
@@ -75,7 +85,6 @@ def slots(folder: Path, alpha: float, say: Callable[[str], object]) -> dict[str,
     write(folder / f"slots-{alpha}.safetensors", trained(model))
     rounded = as_in_the_page(model).eval()
     found = intent_slots.scores(rounded, parts["test"], data["test"]["novelty"])["test"]
-    say(f"slots, alpha {alpha}: {found['all']}")
     return {"alpha": alpha, **found}
 
 
@@ -100,30 +109,28 @@ def generate(model: nn.Module, rows: Mapping[str, list]) -> tuple[nn.Module, Exa
 ROUTES = {"classify": ("bert-mini", classify), "generate": ("gpt-mini", generate)}
 
 
-def route(
-    folder: Path, kind: str, count: int | None, say: Callable[[str], object]
-) -> dict[str, Any] | None:
+def route(folder: Path, kind: str, count: int) -> dict[str, Any]:
     """Sentiment of film sentences by one route, learned from `count` labels; test accuracy.
 
-    Without labels only the generating route answers: what word it likes better. None for the other.
+    Without labels only the generating route answers: which of two words it likes better. The page
+    gets the weights that learned from most.
     """
-    if count == 0 and kind == "classify":
-        return None
     name, prepare = ROUTES[kind]
-    sentences = labelled("movies", "train", count or None)
-    model, examples = prepare(base(name), sentences)
-    validation, test = (
-        prepare(base(name), labelled("movies", p))[1] for p in ("validation", "test")
-    )
-    if count != 0:
-        epochs = {100: 30, 1000: 8}.get(len(examples), 3)
+    model = base(name)
+    rows = {part: labelled("movies", part, count or 1) for part in ("train", "validation")}
+    rows["test"] = labelled("movies", "test")
+    examples = {part: prepare(model, some)[1] for part, some in rows.items()}
+    model = prepare(model, rows["train"])[0]
+    if count:
         pad = load_tokenizer().pad_token_id
-        finetune(model, examples, validation, pad_token_id=pad, epochs=epochs, **HOW)
-    if count is None:
+        epochs = max(2, min(20, 4000 / count))
+        finetune(
+            model, examples["train"], examples["validation"], pad_token_id=pad, epochs=epochs, **HOW
+        )
+    if count == max(LABELS):
         write(folder / f"{kind}.safetensors", trained(model))
-    right = accuracy(as_in_the_page(model).eval(), test)
-    say(f"{kind}, {count} labels: {right:.3f}")
-    return {"route": kind, "labels": 0 if count == 0 else len(examples), "accuracy": right}
+    right = accuracy(as_in_the_page(model).eval(), examples["test"])
+    return {"route": kind, "labels": count, "accuracy": right}
 
 
 @torch.no_grad()
@@ -189,7 +196,7 @@ def renamed(tensors: Tensors, prefix: str) -> Tensors:
 def parts(folder: Path = FOLDER) -> dict[str, tuple[str, dict[str, Any], Tensors]]:
     """For the page: name → (kind, what it needs to know, weights). Empty when there are none."""
     found = current(folder)
-    if found is None:
+    if found is None or len(found["routes"]) < 2 * len(LABELS) - 1:  # not yet complete
         return {}
     joint_weights: Tensors = {}
     for number, alpha in enumerate(ALPHAS):

@@ -1,10 +1,25 @@
 // Which questions of this page's quizzes were answered right, kept on this device, with a reset.
 
-import { button, el, fill } from "./parts.js";
+import { button, el, fill, later } from "./parts.js";
 
+// Quizzes are drawn some time after the page is there.
 export function quizProgress() {
-  const questions = [...document.querySelectorAll(".Quiz:has(input)")];
-  if (!questions.length) return;
+  const places = document.querySelectorAll("[data-numquestions]");
+  if (!places.length) return;
+  const drawn = () => [...places].every((place) => place.querySelector(".Quiz input"));
+  let followed = false;
+  const start = () => {
+    if (followed || !drawn()) return;
+    followed = true;
+    watcher.disconnect();
+    follow([...document.querySelectorAll(".Quiz:has(input)")]);
+  };
+  const watcher = new MutationObserver(later(start, 300));
+  watcher.observe(document.body, { childList: true, subtree: true });
+  later(start, 300)();
+}
+
+function follow(questions) {
   const key = `quiz ${document.title}`;
   const keyOf = (question) =>
     question.querySelector("[id^=quizQn]")?.textContent.trim() ?? question.id;
