@@ -21,11 +21,13 @@ from test_browser import AXE, TOO_WIDE, Watched, axe, browser, served  # noqa: F
 
 from course_utils import book
 from course_utils.cost import Hardware, train_flops
+from course_utils.data.flights import INTENTS, TAGS
 from course_utils.data.sources import load_corpus, split
 from course_utils.data.text import token_ids
 from course_utils.data.tokenizers import load_tokenizer
+from course_utils.experiments import intent_slots
 from course_utils.objectives import span_corruption
-from course_utils.web import export
+from course_utils.web import export, heads
 from course_utils.web.bundle import bundle
 from course_utils.web.quantize import as_in_the_page, quantize
 
@@ -34,8 +36,8 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("COURSE_BROWSER") == "none", reason="COURSE_BROWSER=none"),
 ]
 LIVE = book.ROOT / "book/site/live"
-NAMES = ("pieces", "mask-guess", "corruption", "stepping", "attention", "spans", "scaling", "cost",
-         "tree")  # fmt: skip
+NAMES = ("pieces", "mask-guess", "corruption", "stepping", "attention", "spans", "slots", "scaling",
+         "cost", "tree")  # fmt: skip
 NASTY = [
     "", " ", "  ", "\n", "\t\n  \r\n", "a", " a", "a ", "don't won't WE'LL it's'", "1234567890",
     "½ ² Ⅷ ٣ 三", "naïve café Ångström", "שלום עולם", "مرحبا بالعالم", "日本語テキスト",
@@ -575,6 +577,45 @@ def test_spans(figure, models):
     fig.write("Your text", "one")
     fig.said("0 of ")
     fig.still()
+
+
+def test_intent_and_slots(figure):
+    fig = figure("slots")
+    fig.load()
+    fig.said("α = 0.5: intent “book”")
+    tags = fig.root.locator(".live-chip small").all_inner_texts()
+    words = fig.root.locator(".live-chip b").all_inner_texts()
+    expected = page_tags(" ".join(words), 0.5)
+    assert [tag.split()[0] for tag in tags] == expected[1]
+    fig.slide("α, the weight of the intent:", -2)
+    fig.said("α = 0: intent")
+    fig.write("Sentence", "Cancel flight NW 204, please!")
+    fig.said("α = 0: .* of 5 words")
+    fig.slide("α, the weight of the intent:", 1)
+    fig.said(f"α = 0.1: intent “{page_tags('cancel flight nw 204 please', 0.1)[0]}”")
+    fig.write("Sentence", "")
+    fig.said("0 of 0 words")
+    fig.still()
+
+
+@torch.no_grad()
+def page_tags(text: str, alpha: float) -> tuple[str, list[str]]:
+    """Intent and tags of a sentence by PyTorch with the page's weights."""
+    model = as_in_the_page(heads.joint())
+    part = heads.read(heads.FOLDER / f"slots-{alpha}.safetensors")
+    for name, weight in model.named_parameters():
+        if (short := name.removeprefix("backbone.")) in part:
+            weight.copy_(part[short])
+    row = {"tokens": [text.split()], "tags": [[0] * len(text.split())], "intent": [0]}
+    examples = intent_slots.encode(row)
+    intent, tags = model.eval()(torch.tensor(examples.ids))
+    places = [i for i, label in enumerate(examples.labels[0]) if label == 0]
+    return INTENTS[intent.argmax()], [TAGS[t] for t in tags[0, places].argmax(-1)]
+
+
+def test_parts_stand_on_the_shipped_models():
+    """Fails when a mini was trained again: then `course web train`."""
+    assert heads.current() is not None
 
 
 def test_scaling(figure):

@@ -6,6 +6,8 @@ REPAIRS = {
     ' role="doc-biblioentry"': "",
     # folded code says "Show code cell source"; a second name is one that nobody sees
     '<summary aria-label="Toggle hidden content">': "<summary>",
+    # a quiz that is drawn before MathJax has come stops at a version that is not there
+    "if (version[0] ==": "if (version?.[0] ==",
 }
 
 

@@ -331,7 +331,7 @@ def web_export(
 
 @web_app.command("train")
 def web_train() -> None:
-    """Train the small parts of two live figures again, over the shipped minis (some minutes)."""
+    """Train what a live figure needs beside the shipped minis, as far as it is not there."""
     from course_utils.web import heads
 
     try:

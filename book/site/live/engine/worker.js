@@ -2,12 +2,12 @@
 
 import { Bert } from "./bert.js";
 import { Gpt } from "./gpt.js";
-import { IntentSlots, Routes } from "./heads.js";
+import { IntentSlots } from "./heads.js";
 import { softmax } from "./layers.js";
 import { T5 } from "./t5.js";
 import { decode, unpack } from "./weights.js";
 
-const kinds = { Bert, Gpt, T5, IntentSlots, Routes };
+const kinds = { Bert, Gpt, T5, IntentSlots };
 const models = {};
 
 const answers = {
@@ -32,16 +32,6 @@ const answers = {
   generate: ({ name, ids, most }) => models[name].generate(ids, most),
   // Intent and tags of a sentence by the model of one α.
   intent: ({ ids, which }) => models["intent-slots"].read(ids, which),
-  // Either route's probabilities, and the milliseconds that it took, as the median of some calls.
-  route({ kind, ids }) {
-    const call = () => models.routes[kind](ids);
-    const times = Array.from({ length: 9 }, () => {
-      const start = performance.now();
-      call();
-      return performance.now() - start;
-    });
-    return { probabilities: call(), time: times.sort((a, b) => a - b)[4] };
-  },
 };
 
 self.onmessage = ({ data: { number, question, ...details } }) => {

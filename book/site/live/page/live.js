@@ -9,6 +9,7 @@ import { maskGuess } from "./mask-guess.js";
 import { pieces } from "./pieces.js";
 import { quizProgress } from "./quiz.js";
 import { scaling } from "./scaling.js";
+import { slots } from "./slots.js";
 import { spans } from "./spans.js";
 import { stepping } from "./stepping.js";
 import { tree } from "./tree.js";
@@ -20,6 +21,7 @@ const figures = {
   stepping: ["One token after another", stepping],
   attention: ["Who looks at whom", attention],
   spans: ["Span corruption", spans],
+  slots: ["Intent and slots", slots],
   scaling: ["Loss, size and data", scaling],
   cost: ["What does training cost?", cost],
   tree: ["Which model?", tree],

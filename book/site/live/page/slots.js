@@ -91,8 +91,8 @@ export function slots() {
   const cells = head.map((name) => el("th", { scope: "col" }, name));
   const grid = el("table", { class: "live-table" }, el("thead", {}, el("tr", {}, cells)), table);
   const note =
-    "Five models, one for each α, trained on flight booking only: it has seven intents and knows " +
-    "no others. B- begins a slot, I- goes on with it, O is outside. The table is measured with " +
+    "One model for each α, trained on flight booking only: it has seven intents and knows no " +
+    "others. B- begins a slot, I- goes on with it, O is outside. The table is measured with " +
     "the weights that this page uses.";
   return [
     models,

@@ -131,7 +131,7 @@ export function spans() {
       place = end;
       return [
         before,
-        el("ins", {}, tokenizer.decode(answer) || " …"),
+        el("ins", {}, tokenizer.decode(answer).replace(/\n+/g, " ⏎ ") || " …"),
         el("del", {}, tokenizer.decode(ids.slice(start, end))),
       ];
     });
