@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-from course_utils import assets, book, bootstrap
+from course_utils import book, bootstrap
 
 # Formulas are drawn, pictures are loaded, and what is folded is opened, for paper cannot unfold.
+# A link to another page of the book leads to its place in this one, never to a file on this disk.
 READY = """async () => {
+  for (const link of document.querySelectorAll("a[href]")) {
+    if (new URL(link.href).protocol !== "file:") continue;
+    const page = link.pathname.replace(/^.*\\/singlehtml\\//, "").replace(/\\.html$/, "");
+    const places = [link.hash.slice(1), `document-${page}`];
+    const place = places.find((id) => document.getElementById(id));
+    if (place) link.setAttribute("href", `#${place}`);
+    else link.removeAttribute("href");
+  }
   await window.MathJax?.startup?.promise;
   for (const folded of document.querySelectorAll("details")) folded.open = true;
   for (const picture of document.images) picture.loading = "eager";
@@ -27,11 +37,13 @@ def build(root: Path = book.ROOT) -> Path:
     browser = bootstrap.find_browser()
     if browser is None:
         raise RuntimeError("no Chromium to print with: sudo apt-get install chromium")
-    assets.install(assets.SITE, root / "_build/assets")
+    book.build(root)  # its scripts and parsed pages serve here too
     book.jupyter_book(root, "--builder", "singlehtml")
     target = root / "_build/pdf/book.pdf"
     target.parent.mkdir(parents=True, exist_ok=True)
-    print_page(root / "_build/singlehtml/index.html", target, browser)
+    single = root / "_build/singlehtml"
+    shutil.copy(single / f"{book.pages(root)[0]}.html", single / "index.html")  # so its links hold
+    print_page(single / "index.html", target, browser)
     return target
 
 
