@@ -117,7 +117,7 @@ def test_names_of_old_are_redirected(served):
 )
 def test_a_fault_stops_with_one_line_and_spoils_nothing(served, client, fault, load, name):
     hub, said = served[0], FAULTS[fault]
-    hub.fail(fault, spared=11 if fault == "gone" else 0)  # gone half-way
+    hub.fail(fault, spared=6 if fault == "gone" else 0)  # gone half-way
     refused = client.load(load, name, COURSE_MODELS="hub")
     assert said in refused["error"] and f"did not deliver {name}" in refused["error"]
     assert "\n" not in refused["error"] and refused["lines"] == []

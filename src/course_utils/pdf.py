@@ -8,7 +8,7 @@ from typing import Any
 
 from course_utils import book, bootstrap
 
-# Formulas are drawn, pictures are loaded, and what is folded is opened, for paper cannot unfold.
+# Formulas are drawn, pictures are loaded, and hints are opened, for paper cannot unfold.
 # A link to another page of the book leads to its place in this one, never to a file on this disk.
 READY = """async () => {
   for (const link of document.querySelectorAll("a[href]")) {
