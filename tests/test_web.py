@@ -661,7 +661,7 @@ def test_tree(figure):
             walk([*path, answer])
 
     walk([])
-    assert len(leaves) == 7 and len(set(leaves.values())) == 7
+    assert len(leaves) == 8 and len(set(leaves.values())) == 8
     fig.press("Back")
     assert fig.root.locator(".live-answer").count()
     fig.still()

@@ -2,86 +2,73 @@
 
 import { button, controls, el, fill, spoken } from "./parts.js";
 
-export const QUESTIONS = {
+// The questions of Section 9.5.3, in its order.
+const QUESTIONS = {
   start: {
+    ask: "Would a rule, a regular expression or a lexicon do?",
+    answers: [
+      ["Yes", "rule"],
+      ["No", "output"],
+    ],
+  },
+  output: {
     ask: "What must come out?",
     answers: [
-      ["A label, a tag, or a place in the text", "labels"],
-      ["A vector, to search or to compare", "vector"],
-      ["New text", "text"],
+      ["A label, tags, or a span", "labels"],
+      ["A vector, to search by", "vector"],
+      ["A text made of a text", "pairs"],
+      ["Free text, code, talk", "free"],
     ],
   },
   labels: {
     ask: "How many labelled examples do you have?",
     answers: [
-      ["None or a handful", "prompt"],
-      ["Hundreds or more", "signal"],
+      ["Thousands", "encoder"],
+      ["Dozens to hundreds", "frozen"],
+      ["None", "prompt"],
     ],
   },
-  signal: {
-    ask: "Does counting words already solve it? Try it first: it takes a minute.",
+  pairs: {
+    ask: "How many pairs of texts do you have to learn from?",
     answers: [
-      ["Yes, well enough", "count"],
-      ["No", "speed"],
-    ],
-  },
-  speed: {
-    ask: "Must it be fast, cheap, or run on a small machine?",
-    answers: [
-      ["Yes", "small"],
-      ["No", "encoder"],
-    ],
-  },
-  text: {
-    ask:
-      "Is the output tied to an input, as in a translation or a summary, and do you have thousands " +
-      "of such pairs?",
-    answers: [
-      ["Yes", "pairs"],
-      ["No", "decoder"],
+      ["Thousands", "both"],
+      ["Few", "larger"],
     ],
   },
 };
-export const ADVICE = {
-  prompt: [
-    "Prompt a decoder",
-    "An instruction-tuned decoder needs no training. Measure it on the few labels you have; when " +
-      "there are hundreds, ask again.",
-    "9.3.4",
-  ],
-  count: [
-    "No pre-trained model",
-    "A bag of words with a linear classifier is small, fast, and can be read. Keep it, and keep " +
-      "it as the baseline.",
-    "9.1.3",
-  ],
-  small: [
-    "Fine-tune a small encoder",
-    "One pass over both sides answers for the whole text, and a small or distilled encoder needs " +
-      "no accelerator for it.",
-    "9.2.4",
-  ],
+// What to start with, why, and the section that says more.
+const ADVICE = {
+  rule: ["Take the rule", "It is faster, cheaper and easier to explain than any model.", "9.1.3"],
   encoder: [
     "Fine-tune an encoder",
-    "Reading both sides is what the task needs, and one pass is enough. Compare with a prompted " +
-      "decoder before you buy hardware.",
+    "It reads both sides, and one pass answers for the whole text.",
     "9.2.4",
+  ],
+  frozen: [
+    "A small encoder, frozen, and a linear head",
+    "So few labels move a small head safely, and all weights only with care.",
+    "9.2.4",
+  ],
+  prompt: [
+    "Prompt an instruction-tuned decoder",
+    "It needs no labels to answer; to know how well it does, you need some after all.",
+    "9.3.4",
   ],
   vector: [
     "An encoder tuned to compare",
-    "Take one that was trained for sentence vectors; a plain BERT's vectors are poor at it.",
+    "Take one that was trained for sentence vectors; a plain BERT was not.",
     "9.2.4",
   ],
-  pairs: [
+  both: [
     "Fine-tune an encoder–decoder",
-    "The encoder reads the input once, from both sides, and the decoder writes. With fewer pairs, " +
-      "prompt a decoder.",
+    "The encoder reads the input once, from both sides, and the decoder writes.",
     "9.4.1",
   ],
-  decoder: [
-    "A decoder",
-    "Prompt it first, with examples in the prompt; fine-tune when prompts stop helping.",
-    "9.3.4",
+  larger: ["Prompt a decoder", "Show it the few pairs that you have.", "9.3.4"],
+  free: [
+    "Take an instruction-tuned decoder",
+    "Writing is what it was trained for. Prompt first, fine-tune when prompts stop helping.",
+    "9.5.2",
   ],
 };
 
