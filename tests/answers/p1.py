@@ -104,8 +104,7 @@ BANK = [
     wrong("other sentences", "my_sentences = my_sentences[::-1]", {"P1.4": p1.OTHERS}),
     wrong(
         "a piece left out",
-        """my_predictions = [
-    top_guesses(source.model, source.tokenizer, text, 9)[-5:] for text in my_sentences]""",
+        "my_predictions = [[*my_predictions[0][1:], ['banana', 0.0]], *my_predictions[1:]]",
         {"P1.4": p1.MISSED},
     ),
     right(
@@ -137,10 +136,9 @@ def quality(probabilities, answers, k):
     ),
     right("sorted", TOP + "return [[n, float(q)] for n, q in zip(names, p)]"),
     right(
-        "rounded, other sentences",
-        """my_sentences = ["The [MASK] barked all night long.", "Two plus two is [MASK].",
-    "She put the [MASK] on the table.", "He is not happy, he is [MASK].", "We met in [MASK] 1999."]
-my_predictions = [[(w, round(p, 3)) for w, p in
-    top_guesses(source.model, source.tokenizer, text, 5)] for text in my_sentences]""",
+        "in another order",
+        """order = [3, 1, 4, 0, 2]
+my_sentences = [my_sentences[i] for i in order]
+my_predictions = [[list(pair) for pair in my_predictions[i]] for i in order]""",
     ),
 ]

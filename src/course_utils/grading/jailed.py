@@ -96,6 +96,7 @@ class Jailed(Student):
     def __init__(self, jail: Jail, cells: list[str]) -> None:
         self.jail, self.cells = jail, cells
         self.worker: Worker | None = None
+        self.warm: Worker | None = None  # the last one that has made an object
         self.notes: dict[int, str] = {}  # cell → what happened when it ran
         self.skipped: set[int] = set()  # cells that ended a worker
         self.deaths = 0
@@ -116,7 +117,7 @@ class Jailed(Student):
         while self.worker is None:
             self.prepare()
         try:
-            reply = self.request(do, arguments, self.jail.limits.call)
+            reply = self.request(do, arguments, self.jail.limits.call + self.warming(arguments))
         except Died as death:
             raise Wrong(f"`{name}` was stopped: {death}.", kind=death.kind) from death
         return answer(self, reply, arguments)
@@ -129,6 +130,14 @@ class Jailed(Student):
         if self.worker:
             with contextlib.suppress(Died):
                 self.request("has", {"names": []}, self.jail.limits.call)
+
+    def warming(self, arguments: dict) -> float:
+        """Seconds that a worker gets once, to import what its first made object needs."""
+        made = any(isinstance(a, dict) and "made" in a for a in arguments.get("args", ()))
+        if not made or self.worker is self.warm:
+            return 0
+        self.warm = self.worker
+        return START
 
     def request(self, do: str, arguments: dict, seconds: float) -> dict:
         """Ask within the time that is left; a worker that fails is ended."""

@@ -10,12 +10,9 @@ import contextlib
 import importlib.util
 import io
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
-from course_utils.data.sources import load_pretrained
 from course_utils.grading.grade import Setup, run
 from course_utils.grading.item import Hidden, Item, Notebook
 from course_utils.grading.judge import Mark, judge
@@ -56,12 +53,6 @@ def load_bank(folder: Path, item: Item) -> list[Answer]:
     return module.BANK
 
 
-@cache
-def load_once(name: str) -> Any:
-    """A pre-trained model, loaded once for all answers of a bank."""
-    return load_pretrained(name)
-
-
 def here(item: Item, hidden: Hidden, cells: list[str], seed: int = 0) -> list[Mark]:
     """Judge cells in this process: for our own answers only, never for a student's."""
     student = Notebook(judged_names())
@@ -69,7 +60,6 @@ def here(item: Item, hidden: Hidden, cells: list[str], seed: int = 0) -> list[Ma
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
         patch("course_utils.grading.check", lambda name: 0.0),
-        patch("course_utils.data.sources.load_pretrained", load_once),
     ):
         for number, cell in enumerate(cells):
             run = {"source": cell, "label": f"<cell {number}>"}

@@ -21,7 +21,7 @@ TWIN_SHAPE = "A matrix of the twin has another shape: build it from the model's 
 TWIN_SHUFFLED = "Your weights are as large as the trained ones: shuffled or perturbed, not fresh."
 TWIN_ZERO = "All weights are equal: such units can never become different from each other."
 TWIN_CHANGED = "Your function changes the model that it was given; make a new one."
-TWIN_KIND = "`random_twin` gives no model of the same class."
+TWIN_KIND = "`random_twin` gives no model of the same class, or nothing at all."
 
 BATCHES = "You averaged the batches; the last one is smaller: every text counts the same."
 TRAINING = "Dropout was on: put the model into evaluation mode before you measure."
