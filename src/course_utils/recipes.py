@@ -63,7 +63,7 @@ def _t5(tokenizer: Any) -> T5:
 _STEADY = {"schedule": "cosine", "final_fraction": 0.1, "warmup_steps": 300}
 _STEADY |= {"mixed_precision": "bf16"}
 _STEADY |= {"log_every": 20, "validate_every": 200, "checkpoint_every": 500}
-# Rates and lengths are the best of as many tries each: `course run pretraining-tries`.
+# Rates and lengths were found in short runs; `course run pretraining-tries` gives each as many.
 # Steps differ so that FLOPs do not: 4e13 each.
 RECIPES: dict[str, Recipe] = {
     "bert-mini": Recipe(
