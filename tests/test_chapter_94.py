@@ -153,6 +153,17 @@ def test_what_is_said_of_the_study_is_what_its_rows_say():
     assert any("**" in x for x in repeats["2^27 tokens, 256 repeats"])
 
 
+def test_our_ablation_is_the_record():
+    from course_utils.experiments import record
+
+    made = record.load("span-ablations")
+    assert "made by: course run span-ablations" in CHAPTER.output_of("record.load(")
+    rows = cells(CHAPTER.output_of('"first token, nats"'))
+    for row in made["results"]["spans"]:
+        first = row["first_token_loss"]
+        assert rows[str(row["mean_span"])][0] == f"{first['mean']:.2f} ± {first['sd']:.2f}"
+
+
 def test_final_training_is_a_trillion_tokens():
     assert "34 billion tokens, final 1.05 trillion" in CHAPTER.output_of("final_tokens =")
 
