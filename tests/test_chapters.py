@@ -121,3 +121,9 @@ def test_reading_time_is_about_what_it_says(chapter):
 
 def test_stable_output_is_compared(chapter):
     assert [cell for cell in chapter.code if "nbval-check-output" in tags(cell)]
+
+
+@pytest.mark.parametrize("name", FINISHED)
+def test_a_label_is_linked_to_by_its_name_alone(name):
+    # the build finds labels everywhere, but none behind the name of another file
+    assert not re.findall(r"\(\S+\.(?:ipynb|md)#[^)]*\)", Chapter(name).prose)
