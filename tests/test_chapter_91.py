@@ -51,7 +51,7 @@ def cells_of(text: str) -> dict[str, list[str]]:
         "E35 before and after": r"\| before \| after \|",
         "F1": r"\*\*Figure 9\.1\.\*\*",
         "F6": r"\*\*Figure 9\.6\.\*\*",
-        "Eq 9.4": r"09_2_bert\.ipynb#eq-9-4",
+        "Eq 9.4": r"#eq-9-4",
     }.items(),
 )
 def test_items_of_the_syllabus_are_on_the_page(item, says):
