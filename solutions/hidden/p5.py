@@ -1,0 +1,105 @@
+"""Hidden checks of P5: ids, labels, models and texts drawn when it is graded."""
+
+import numpy as np
+
+from course_utils.grading import tiny
+from course_utils.grading.item import Hidden
+from course_utils.grading.items.p5 import (
+    ITEM,
+    an_end,
+    check_corpus,
+    check_greedy,
+    check_loss,
+    check_pair,
+    check_record,
+    check_rouge_l,
+    check_rouge_n,
+    check_shift,
+    until,
+    written,
+)
+
+HIDDEN = Hidden(ITEM)
+HIDDEN.part("P5.8")(check_record)
+
+
+def ids(rng, count):
+    """So many ids of words, all different."""
+    return rng.permutation(np.arange(5, len(tiny.VOCABULARY)))[:count].tolist()
+
+
+def words(rng, count):
+    """A text of few different words, so that some are repeated."""
+    return rng.choice(tiny.WORDS[:7], size=count).tolist()
+
+
+@HIDDEN.part("P5.1")
+def pair(student, rng):
+    """Any lengths; some texts and summaries must be cut."""
+    for _ in range(6):
+        before = ids(rng, rng.integers(1, 4))
+        most = int(rng.integers(len(before) + 2, 16)), int(rng.integers(2, 9))
+        check_pair(student, before, ids(rng, 10), ids(rng, rng.integers(1, 8)), most)
+
+
+@HIDDEN.part("P5.2")
+def shift(student, rng):
+    """Any labels, one without padding; start and pad may differ."""
+    for start, pad in ((0, 0), (1, 0), (4, 3)):
+        lengths = rng.permutation([2, 4, 6])
+        labels = np.where(np.arange(6) < lengths[:, None], rng.integers(5, 60, (3, 6)), -100)
+        check_shift(student, labels, start, pad)
+
+
+@HIDDEN.part("P5.3")
+def loss(student, rng):
+    """Summaries of different length."""
+    for _ in range(3):
+        lengths = rng.permutation([2, 3, 6])
+        labels = np.where(np.arange(6) < lengths[:, None], rng.integers(0, 11, (3, 6)), -100)
+        check_loss(student, rng.normal(size=(3, 6, 11)) * 2, labels)
+
+
+@HIDDEN.part("P5.4")
+def greedy(student, rng):
+    """Two models whose summaries end at different lengths."""
+    done = 0
+    while done < 2:
+        seed, lengths = int(rng.integers(10**6)), rng.permutation([2, 4, 7])
+        mask = (np.arange(7) < lengths[:, None]).astype(int)
+        given = rng.integers(5, len(tiny.VOCABULARY), mask.shape) * mask
+        raw = written(seed, given, mask, 8)
+        if len({len(row) for row in until(raw, an_end(raw))}) > 1:
+            check_greedy(student, seed, given, mask)
+            done += 1
+
+
+@HIDDEN.part("P5.5")
+def rouge_grams(student, rng):
+    """Single words, pairs and triples; nothing in common; a text shorter than n."""
+    for n in (1, 2, 3):
+        for _ in range(3):
+            check_rouge_n(student, words(rng, rng.integers(6, 20)), words(rng, 12), n)
+    check_rouge_n(student, ["x", "y"], words(rng, 5), 1)
+    check_rouge_n(student, words(rng, 5), ["x"], 2)
+
+
+@HIDDEN.part("P5.6")
+def rouge_longest(student, rng):
+    """Texts of several lengths; nothing in common."""
+    for length in (3, 9, 25):
+        check_rouge_l(student, words(rng, length), words(rng, rng.integers(4, 16)))
+    check_rouge_l(student, ["x", "y"], words(rng, 5))
+
+
+@HIDDEN.part("P5.7")
+def rouge_corpus(student, rng):
+    """Texts in which words differ by their endings."""
+    ends = ["", "s", "ing", "ed"]
+
+    def text(count):
+        chosen = rng.choice(["report", "Storm", "limit", "school", "price", "vote"], size=count)
+        return " ".join(word + rng.choice(ends) for word in chosen) + "."
+
+    pairs = [(text(rng.integers(5, 12)), text(rng.integers(3, 9))) for _ in range(5)]
+    check_corpus(student, [a for a, _ in pairs], [b for _, b in pairs])
