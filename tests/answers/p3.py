@@ -145,7 +145,11 @@ BANK = [
         {"P3.3": p3.END_HIDDEN},
     ),
     wrong("all read", made(COLLATE, BATCH, mask="torch.ones_like(ids)"), {"P3.3": p3.SEEN}),
-    wrong("on the left", made(COLLATE, BATCH, row="[v] * (width - len(r)) + r"), {"P3.3": p3.LEFT}),
+    wrong(  # with a part 6 of its own: the reference's reads batches of part 3
+        "on the left",
+        made(COLLATE, BATCH, row="[v] * (width - len(r)) + r") + made(PREDICT, LABELS),
+        {"P3.3": p3.LEFT},
+    ),
     wrong(
         "labels are the ids",
         made(COLLATE, BATCH, labels="ids.masked_fill(mask == 0, -100)"),

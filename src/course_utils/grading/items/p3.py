@@ -351,8 +351,8 @@ ITEM.text(
     "answer_P3",
     """1 point: compares accuracy with the own numbers, says whether the difference exceeds the
     uncertainty of the test set, and names that the two models differ, too.
-    1 point: compares time: training the same order, answering costs a pass an answer (or one pass
-    when the labels are single pieces); free generation costs one pass a token.
+    1 point: compares time: of training by the own numbers; answering costs a pass an answer (or one
+    pass when the labels are single pieces); free generation costs one pass a token.
     1 point: compares simplicity and use: no new layer and one format for every task, labels can be
     added in words; against a prompt to design, invalid answers, sensitivity to words; a head gives
     probabilities over exactly the labels.""",
