@@ -127,3 +127,9 @@ def test_stable_output_is_compared(chapter):
 def test_a_label_is_linked_to_by_its_name_alone(name):
     # the build finds labels everywhere, but none behind the name of another file
     assert not re.findall(r"\(\S+\.(?:ipynb|md)#[^)]*\)", Chapter(name).prose)
+
+
+@pytest.mark.parametrize("name", FINISHED)
+def test_every_live_figure_of_a_chapter_is_one_of_the_playground(name):
+    known = re.findall('data-live="([^"]+)"', (ROOT / "book/playground.md").read_text("utf-8"))
+    assert set(re.findall('data-live="([^"]+)"', Chapter(name).prose)) <= set(known)
