@@ -52,9 +52,9 @@ def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) 
             call = f'livePart("{name}", {number}, "{part}");\n'
             written.append(write(folder / f"{name}-{number}.js", call))
     worker = bundle(source / "engine/worker.js")
-    data = {"models": headers, "merges": merges(), "worker": worker, "scaling": scaling_points()}
+    page = {"models": headers, "merges": merges(), "worker": worker, "scaling": scaling_points()}
     code = bundle(source / "page/live.js")
-    content = f"window.liveData = {json.dumps(data, separators=(',', ':'))};\n{code}"
+    content = f"window.liveData = {json.dumps(page, separators=(',', ':'))};\n{code}"
     return [write(folder / "live.js", content), *written]
 
 
