@@ -1,6 +1,14 @@
-"""Settings that all tests share."""
+"""Settings and fixtures that all tests share."""
 
+import functools
+import http.server
+import threading
+from pathlib import Path
+
+import pytest
 import torch
+
+from course_utils import assets, book, bootstrap
 
 # Workers of pytest-xdist share the cores; tiny models gain nothing from a second thread anyway.
 torch.set_num_threads(1)
@@ -12,3 +20,58 @@ def pytest_terminal_summary(terminalreporter):
     if count := sum("NO JAIL" in str(report.longrepr) for report in skipped):
         text = f"{count} tests of the jail DID NOT RUN: bubblewrap is missing or may not start here"
         terminalreporter.write_line(text, red=True, bold=True)
+
+
+# -- one browser for all files: a process can hold only one of Playwright's sessions ------------
+
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A file server that does not write to the terminal."""
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def served():
+    """Start servers for folders; gives a function from folder to address."""
+    servers = []
+
+    def start(folder: Path) -> str:
+        handler = functools.partial(Quiet, directory=str(folder))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=bootstrap.find_browser(), args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The text of axe-core."""
+    assets.install(assets.TOOLS, book.ROOT / "_build/tools")
+    return (book.ROOT / "_build/tools/axe.min.js").read_text("utf-8")

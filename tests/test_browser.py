@@ -1,28 +1,16 @@
 """Every page of the book in Chromium: served and from disk, light and dark, wide and on a phone."""
 
-import functools
-import http.server
 import os
-import threading
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from course_utils import assets, book, bootstrap
+from course_utils import book
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(os.environ.get("COURSE_BROWSER") == "none", reason="COURSE_BROWSER=none"),
-]
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
 ]
 PAGES = [*(f"{page}.html" for page in book.pages()), "search.html", "genindex.html"]
 AXE = """axe.run(document, {resultTypes: ['violations']}).then(found => found.violations
@@ -41,13 +29,6 @@ SETTLED = """() => document.readyState === 'complete' &&
   (!document.querySelector('script[src*=mathjax]') || window.MathJax?.startup?.promise)"""
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A file server that does not write to the terminal."""
-
-    def log_message(self, *args):
-        """Say nothing."""
-
-
 @pytest.fixture(scope="session")
 def site() -> Path:
     """The built site."""
@@ -55,42 +36,9 @@ def site() -> Path:
 
 
 @pytest.fixture(scope="session")
-def served():
-    """Start servers for folders; gives a function from folder to address."""
-    servers = []
-
-    def start(folder: Path) -> str:
-        handler = functools.partial(Quiet, directory=str(folder))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-
-
-@pytest.fixture(scope="session")
 def address(site, served) -> str:
     """Where the site is served."""
     return served(site)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """One Chromium for all tests."""
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=bootstrap.find_browser(), args=QUIET)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The text of axe-core."""
-    assets.install(assets.TOOLS, book.ROOT / "_build/tools")
-    return (book.ROOT / "_build/tools/axe.min.js").read_text("utf-8")
 
 
 class Watched:

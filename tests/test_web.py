@@ -17,7 +17,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from test_browser import AXE, TOO_WIDE, Watched, axe, browser, served  # noqa: F401  # fixtures
+from test_browser import AXE, TOO_WIDE, Watched
 
 from course_utils import book
 from course_utils.cost import Hardware, train_flops
@@ -94,7 +94,7 @@ def exported(models, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def engine(browser, exported):  # noqa: F811
+def engine(browser, exported):
     """A page, opened from disk, that has the engine and all weights."""
     with Watched(browser, exported.as_uri(), "engine.html") as watched:
         yield watched.page
@@ -368,7 +368,7 @@ def quiz_notebook() -> nbformat.NotebookNode:
 
 
 @pytest.fixture(params=["mouse", "keyboard"])
-def figure(request, browser, site, served):  # noqa: F811
+def figure(request, browser, site, served):
     """Open the page, by mouse from a server or by keyboard from disk; gives name → Figure."""
     by_mouse = request.param == "mouse"
     start = served(site) if by_mouse else site.as_uri()
@@ -667,7 +667,7 @@ def test_tree(figure):
     fig.still()
 
 
-def test_answers_to_a_quiz_are_remembered_until_forgotten(browser, site):  # noqa: F811
+def test_answers_to_a_quiz_are_remembered_until_forgotten(browser, site):
     with Watched(browser, site.as_uri(), "book/quiz.html") as watched:
         page = watched.page
         progress = page.locator(".live-said")
@@ -686,7 +686,7 @@ def test_answers_to_a_quiz_are_remembered_until_forgotten(browser, site):  # noq
         assert watched.wrong == []
 
 
-def test_models_come_once_and_only_when_asked(browser, site, served):  # noqa: F811
+def test_models_come_once_and_only_when_asked(browser, site, served):
     with Watched(browser, served(site), "book/playground.html") as watched:
         page, asked_for = watched.page, []
         page.on("request", lambda request: asked_for.append(request.url))
@@ -703,7 +703,7 @@ def test_models_come_once_and_only_when_asked(browser, site, served):  # noqa: F
         assert watched.wrong == []
 
 
-def test_a_part_that_does_not_come_can_be_asked_for_again(browser, site, served):  # noqa: F811
+def test_a_part_that_does_not_come_can_be_asked_for_again(browser, site, served):
     page = browser.new_page()
     page.route("**/gpt-mini-1.js*", lambda route: route.abort())
     page.goto(f"{served(site)}/book/playground.html")
@@ -717,7 +717,7 @@ def test_a_part_that_does_not_come_can_be_asked_for_again(browser, site, served)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_figures_in_use_are_accessible(browser, site, served, axe, scheme):  # noqa: F811
+def test_figures_in_use_are_accessible(browser, site, served, axe, scheme):
     with Watched(browser, served(site), "book/playground.html", scheme) as watched:
         page = watched.page
         for name in ("mask-guess", "stepping", "attention", "spans"):
@@ -735,7 +735,7 @@ def test_figures_in_use_are_accessible(browser, site, served, axe, scheme):  # n
 
 
 @pytest.mark.parametrize("width", [375, 768, 1280])
-def test_nothing_jumps_while_the_page_loads(browser, site, width):  # noqa: F811
+def test_nothing_jumps_while_the_page_loads(browser, site, width):
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.add_init_script(
         "window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach("
@@ -748,7 +748,7 @@ def test_nothing_jumps_while_the_page_loads(browser, site, width):  # noqa: F811
 
 
 @pytest.mark.parametrize("how", ["no scripts", "print"])
-def test_the_still_is_there(browser, site, how):  # noqa: F811
+def test_the_still_is_there(browser, site, how):
     context = browser.new_context(java_script_enabled=how == "print")
     page = context.new_page()
     page.goto(f"{site.as_uri()}/book/playground.html")
