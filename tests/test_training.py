@@ -16,6 +16,7 @@ from course_utils.models.heads import JointIntentSlots, SequenceClassifier, Toke
 from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import IGNORE_INDEX, Batch
 from course_utils.speed import matmul_peak, num_tokens, training_flops
+from course_utils.training import loop
 from course_utils.training.finetune import (
     Examples,
     TaskBatch,
@@ -315,12 +316,19 @@ def test_training_leaves_the_callers_random_state_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_bf16_stays_close_to_fp32_and_keeps_fp32_weights():
+def test_bf16_stays_close_to_fp32_and_keeps_fp32_weights(monkeypatch):
+    monkeypatch.setattr(loop, "has_bf16", lambda device: True)
     model = bert()
     exact = run(bert(), mlm_at, mlm_loss).curve("loss")[1]
     rounded = run(model, mlm_at, mlm_loss, mixed_precision="bf16").curve("loss")[1]
     assert exact != rounded and rounded == pytest.approx(exact, abs=0.03)
     assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_bf16_is_left_where_it_is_slow(monkeypatch):
+    monkeypatch.setattr(loop, "has_bf16", lambda device: False)
+    exact = run(bert(), mlm_at, mlm_loss).curve("loss")
+    assert run(bert(), mlm_at, mlm_loss, mixed_precision="bf16").curve("loss") == exact
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from course_utils.data.sources import load_pretrained
 from course_utils.evaluation import bootstrap_interval
 from course_utils.experiments.minis import accuracy, fit, pretrained, random_start
 from course_utils.experiments.small import dataset, labelled, probe, seeds, spread
+from course_utils.speed import autocast
 
 MODELS, STARTS = ("minilm", "bert-mini"), ("pre-trained", "random")
 SETTINGS: dict[str, Any] = {
@@ -113,7 +114,7 @@ def states(model: Any, tokenizer: Any, texts: list[str], max_length: int) -> np.
     for first in range(0, len(order), 64):
         chosen = order[first : first + 64]
         inputs = pad_inputs([ids[i] for i in chosen], tokenizer.pad_token_id)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             hidden = model(**inputs).last_hidden_state.float()
         real = inputs["attention_mask"][..., None]
         found[chosen] = ((hidden * real).sum(1) / real.sum(1)).numpy()

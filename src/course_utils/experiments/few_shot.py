@@ -22,6 +22,7 @@ from torch import Tensor
 from course_utils.data.batches import generator_at, pad_inputs
 from course_utils.data.sources import load_pretrained
 from course_utils.experiments.small import dataset, spread
+from course_utils.speed import autocast
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def label_probabilities(
 def read(model: Any, tokenizer: Any, prompt: str) -> Any:
     """Keys and values of a prompt."""
     ids = torch.tensor([tokenizer(prompt, add_special_tokens=False)["input_ids"]])
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         return model.base_model(ids, use_cache=True).past_key_values
 
 
@@ -158,7 +159,7 @@ def next_logits(model: Any, before: Any, ids: list[list[int]]) -> Tensor:
         seen = real.new_ones(len(ids), cache.get_seq_length())
         cache.batch_repeat_interleave(len(ids))
         inputs["attention_mask"] = torch.cat([seen, real], 1)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         hidden = model.base_model(**inputs, past_key_values=cache).last_hidden_state
         last = hidden[torch.arange(len(ids)), real.sum(1) - 1]
         return model.get_output_embeddings()(last)

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from course_utils.checks import require
 from course_utils.data.batches import derive_seed
 from course_utils.objectives.batch import Batch
-from course_utils.speed import matmul_peak, num_tokens, training_flops
+from course_utils.speed import has_bf16, matmul_peak, num_tokens, training_flops
 from course_utils.training import checkpoint
 from course_utils.training.optim import TrainConfig, learning_rate_at, make_optimizer
 
@@ -285,8 +285,7 @@ class _Run:
         self.bar.set_postfix_str(f"loss {record['loss']:.3f}, {speed}", refresh=False)
 
     def _peak(self) -> float:
-        bf16 = self.config.mixed_precision == "bf16"
-        dtype = torch.bfloat16 if bf16 else torch.float32
+        dtype = torch.float32 if self.accelerator.mixed_precision == "no" else torch.bfloat16
         return self.processes * matmul_peak(self.device.type, dtype)
 
     def _save(self) -> None:
@@ -361,9 +360,10 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     # a classifier leaves its backbone's vocabulary head unused: DDP must look for such weights
     ddp = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(
-        cpu=config.device == "cpu", mixed_precision=config.mixed_precision, kwargs_handlers=[ddp]
-    )
+    cpu = config.device == "cpu"
+    bf16 = config.mixed_precision == "bf16" and has_bf16(PartialState(cpu=cpu).device.type)
+    precision = "bf16" if bf16 else "no"
+    return Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[ddp])
 
 
 def _require_same(saved: dict, config: TrainConfig, out: Path) -> None:

@@ -24,7 +24,8 @@ class TrainConfig:
         final_fraction: where the decay ends, as a fraction of `learning_rate`.
         clip_norm: global gradient norm above which gradients are scaled down; None: never.
         accumulation: micro-batches that one batch is cut into; the result does not depend on it.
-        mixed_precision: "no" (fp32) or "bf16" (autocast; the weights stay fp32).
+        mixed_precision: "no" (fp32) or "bf16": autocast where the machine multiplies it fast
+            (`speed.has_bf16`); the weights stay fp32.
         device: "auto" (CUDA, else MPS, else CPU) or "cpu".
         patience: stop after so many validations without a new best loss and take the best weights
             back; 0: never.
