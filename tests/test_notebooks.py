@@ -60,6 +60,9 @@ def test_notebook_is_committed_as_it_ran(path):
     for cell in filled:
         assert not any(output.output_type == "error" for output in cell.outputs), cell.source
         assert not any(place in outputs_as_text(cell) for place in MACHINE_PATHS), cell.source
+        assert not any(notebooks.WIDGET in o.get("data", {}) for o in cell.outputs), (
+            "dead on a page"
+        )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -100,6 +103,16 @@ def test_execute_renews_outputs_and_keeps_tags(tmp_path):
     (cell,) = nbformat.read(path, 4).cells
     assert cell.outputs[0].text == "42\n"
     assert cell.metadata.tags == ["keep-me"] and "execution" not in cell.metadata
+
+
+@pytest.mark.slow
+def test_execute_keeps_no_progress_bar(tmp_path):
+    source = "from tqdm.notebook import tqdm\nfor _ in tqdm(range(3)):\n    pass\nprint('done')"
+    path = small_notebook(tmp_path / "small.ipynb", source, "old", [])
+    notebooks.execute(path)
+    notebook = nbformat.read(path, 4)
+    (output,) = notebook.cells[0].outputs
+    assert output.text == "done\n" and "widgets" not in notebook.metadata
 
 
 @pytest.mark.slow

@@ -10,10 +10,12 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
 
 from course_utils.book import ROOT, repository
 
 FOLDERS = ("chapters", "exercises", "solutions")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r"git\+https://[^\s\"'@]+(?:@[^\s\"']+)?")
 
 
@@ -49,8 +51,17 @@ def execute(path: Path) -> None:
         client.execute()
     except CellExecutionError as error:
         raise RuntimeError(f"{path.name} failed and was left as it was:\n{error}") from error
-    nbformat.write(notebook, path)
+    nbformat.write(without_widgets(notebook), path)
     print(f"{path.name}: {time.time() - started:.0f} s", flush=True)
+
+
+def without_widgets(notebook: NotebookNode) -> NotebookNode:
+    """The notebook less its ipywidgets, progress bars mostly: where no kernel is, they are dead."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if WIDGET not in out.get("data", {})]
+    return notebook
 
 
 def install_line(root: Path = ROOT) -> str:
