@@ -39,8 +39,8 @@ def saved(*parts: Any) -> Files:
 # -- tokenizers ------------------------------------------------------------------------------
 
 
-def word_pieces() -> Any:
-    """Return BERT's tokenizer over the words and letters of TEXTS."""
+def word_pieces(vocabulary: str = "") -> Any:
+    """Return BERT's tokenizer over a vocabulary, or over the words and letters of TEXTS."""
     from transformers import BertTokenizerFast
 
     letters = sorted(set("".join(TEXTS)) - {" "})
@@ -48,7 +48,7 @@ def word_pieces() -> Any:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocab = [*special, *letters, *("##" + c for c in letters), *words]
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "vocab.txt").write_text("\n".join(vocab) + "\n")
+        (Path(folder) / "vocab.txt").write_text(vocabulary or "\n".join(vocab) + "\n")
         return BertTokenizerFast(str(Path(folder) / "vocab.txt"))
 
 
@@ -90,14 +90,14 @@ def unigrams() -> Any:
 # -- models ----------------------------------------------------------------------------------
 
 
-def bert(layers: int, width: int, head: bool = True) -> Files:
+def bert(layers: int, width: int, head: bool = True, vocabulary: str = "") -> Files:
     """Return a BERT of these sizes, with its masked-language-model head or without."""
     from transformers import BertConfig, BertForMaskedLM, BertModel
 
-    tokenizer = word_pieces()
+    tokenizer = word_pieces(vocabulary)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers,
-        num_attention_heads=2, intermediate_size=4 * width, max_position_embeddings=64,
+        num_attention_heads=2, intermediate_size=4 * width, max_position_embeddings=512,
     )  # fmt: skip
     pieces = sorted(tokenizer.get_vocab().items(), key=lambda piece: piece[1])
     files = saved((BertForMaskedLM if head else BertModel)(config), tokenizer)
@@ -105,14 +105,14 @@ def bert(layers: int, width: int, head: bool = True) -> Files:
 
 
 def gpt2() -> Files:
-    """Return a GPT-2 of one layer."""
+    """Return a GPT-2 of two layers, as many as BERT-base has here (and in truth)."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
         vocab_size=300,
-        n_positions=64,
+        n_positions=1024,
         n_embd=8,
-        n_layer=1,
+        n_layer=2,
         n_head=2,
         bos_token_id=0,
         eos_token_id=0,
@@ -187,36 +187,36 @@ GLUE = {
 }
 
 
-def glue() -> Files:
+def glue(times: int = 1) -> Files:
     """Return three of GLUE's tasks; the labels of the tests are hidden, but not those of MRPC."""
     files, configs = {}, {}
     for task, (column, names) in GLUE.items():
         configs[task] = {s: f"{task}/{s}-*" for s in ("train", "validation", "test")}
         for split, count in (("train", 60), ("validation", 6), ("test", 6)):
             hidden = split == "test" and task != "mrpc"
-            rows = labelled(count, column, f"{task} {split} ", hidden)
+            rows = labelled(count * times, column, f"{task} {split} ", hidden)
             if task == "mrpc":
                 rows["sentence2"] = [text.upper() for text in rows["sentence1"]]
-            rows["idx"] = list(range(count))
+            rows["idx"] = list(range(count * times))
             files[f"{task}/{SHARD.format(split)}"] = parquet(rows, label=names)
     return {"README.md": card(configs), **files}
 
 
-def reviews(folder: str, shard: str, config: str, splits: dict[str, int]) -> Files:
+def reviews(folder: str, shard: str, config: str, splits: dict[str, int], times: int = 1) -> Files:
     """Return film reviews with labels, in the layout given."""
     paths = {split: folder + shard.format(split) for split in splits}
     files = {
-        paths[split]: parquet(labelled(count, salt=split), label=["neg", "pos"])
+        paths[split]: parquet(labelled(count * times, salt=split), label=["neg", "pos"])
         for split, count in splits.items()
     }
     return {"README.md": card({config: paths}), **files}
 
 
-def trec() -> Files:
+def trec(times: int = 1) -> Files:
     """Return questions as the hub's own conversion to parquet lays them out."""
     files = {}
     for split, count in (("train", 60), ("test", 6)):
-        rows = labelled(count, salt=split)
+        rows = labelled(count * times, salt=split)
         labels = rows.pop("label")
         files[f"default/{split}/0000.parquet"] = parquet(
             {**rows, "coarse_label": labels, "fine_label": labels},
@@ -225,12 +225,16 @@ def trec() -> Files:
     return files
 
 
-def cnn_dailymail() -> Files:
+def cnn_dailymail(times: int = 1) -> Files:
     """Return articles, highlights and ids."""
     files, version = {}, "3.0.0"
     for split in ("train", "validation", "test"):
-        texts = labelled(6, salt=split)["text"]
-        rows = {"article": texts, "highlights": texts[::-1], "id": [str(i) for i in range(6)]}
+        texts = labelled(6 * times, salt=split)["text"]
+        rows = {
+            "article": texts,
+            "highlights": texts[::-1],
+            "id": [str(i) for i in range(6 * times)],
+        }
         files[f"{version}/{SHARD.format(split)}"] = parquet(rows)
     return {
         "README.md": card(
@@ -266,23 +270,27 @@ def c4() -> Files:
 
 
 @lru_cache(maxsize=1)
-def everything() -> dict[str, Files]:
-    """Return all repositories of the sources table, by name."""
+def everything(times: int = 1, vocabulary: str = "") -> dict[str, Files]:
+    """Return all repositories of the sources table, by name.
+
+    `times`: so many more rows; `vocabulary`: BERT's real one, for what mixes models by its pieces.
+    """
     return {
-        "models/google-bert/bert-base-uncased": bert(layers=2, width=8),
-        "models/google-bert/bert-large-uncased": bert(layers=3, width=12),
-        "models/sentence-transformers/all-MiniLM-L6-v2": bert(layers=1, width=8, head=False),
+        "models/google-bert/bert-base-uncased": bert(2, 8, vocabulary=vocabulary),
+        "models/google-bert/bert-large-uncased": bert(3, 12, vocabulary=vocabulary),
+        "models/sentence-transformers/all-MiniLM-L6-v2": bert(
+            6, 12, head=False, vocabulary=vocabulary) if vocabulary else bert(1, 8, head=False),
         "models/HuggingFaceTB/SmolLM2-135M-Instruct": llama(),
         "models/openai-community/gpt2": gpt2(),
         "models/google-t5/t5-small": t5(layers=1, width=8),
         "models/google-t5/t5-base": t5(layers=2, width=8),
         "datasets/cornell-movie-review-data/rotten_tomatoes": reviews(
-            "", "{}.parquet", "default", {"train": 60, "validation": 6, "test": 6}),
+            "", "{}.parquet", "default", {"train": 60, "validation": 6, "test": 6}, times),
         "datasets/stanfordnlp/imdb": reviews(
-            "plain_text/", SHARD, "plain_text", {"train": 60, "test": 6, "unsupervised": 6}),
-        "datasets/nyu-mll/glue": glue(),
-        "datasets/CogComp/trec@refs/convert/parquet": trec(),
-        "datasets/abisee/cnn_dailymail": cnn_dailymail(),
+            "plain_text/", SHARD, "plain_text", {"train": 60, "test": 6, "unsupervised": 6}, times),
+        "datasets/nyu-mll/glue": glue(times),
+        "datasets/CogComp/trec@refs/convert/parquet": trec(times),
+        "datasets/abisee/cnn_dailymail": cnn_dailymail(times),
         "datasets/Salesforce/wikitext": wikitext(),
         "datasets/allenai/c4": c4(),
     }  # fmt: skip

@@ -20,7 +20,7 @@ MODELS = {  # class and number of layers that were served
     "bert-base-uncased": ("BertForMaskedLM", 2),
     "bert-large-uncased": ("BertForMaskedLM", 3),
     "smollm2": ("LlamaForCausalLM", 1),
-    "gpt2": ("GPT2LMHeadModel", 1),
+    "gpt2": ("GPT2LMHeadModel", 2),
     "t5-small": ("T5ForConditionalGeneration", 1),
     "t5-base": ("T5ForConditionalGeneration", 2),
 }

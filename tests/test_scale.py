@@ -39,17 +39,38 @@ def test_auto_looks_at_what_is_there(machine, capsys, memory, hub, steps, reason
     assert line == f"scale: {size.scale}, for {reason}; steps {steps}, encoder {size.encoder}"
 
 
-@pytest.mark.parametrize("setting", scale.SCALES)
+@pytest.mark.parametrize("setting", ["small", "full"])
 def test_a_setting_decides(machine, monkeypatch, setting):
     machine(0)
     monkeypatch.setenv("COURSE_SCALE", setting)
     assert scale.pick(**TABLE).scale == setting
 
 
+def test_a_trial_loads_what_full_loads_and_counts_little(machine, monkeypatch):
+    machine(0)
+    monkeypatch.setenv("COURSE_SCALE", "trial")
+    size = scale.pick(**TABLE, epochs=3, rate=0.5)
+    assert (size.steps, size.encoder) == (scale.MOST, "bert-base-uncased")
+    assert (size.epochs, size.rate) == (3, 0.5)
+
+
+def test_a_single_value_holds_at_every_scale(machine, monkeypatch):
+    machine(0)
+    for setting in ("small", "full"):
+        monkeypatch.setenv("COURSE_SCALE", setting)
+        assert scale.pick(steps=160).steps == 160
+
+
+@pytest.mark.parametrize(("setting", "asked"), [("auto", False), ("small", False), ("full", True)])
+def test_exercises_are_full_size_only_when_asked(monkeypatch, setting, asked):
+    monkeypatch.setenv("COURSE_SCALE", setting)
+    assert scale.asked_full() is asked
+
+
 def test_another_setting_is_refused(machine, monkeypatch):
     machine(0)
     monkeypatch.setenv("COURSE_SCALE", "huge")
-    with pytest.raises(SourceError, match="auto, small or full"):
+    with pytest.raises(SourceError, match="auto, small, full or trial"):
         scale.pick(**TABLE)
 
 

@@ -3,9 +3,12 @@
 COURSE_SCALE is small (two cores, no network), full (a GPU of the T4's class and the hub), or auto,
 which looks at what is there. A notebook asks once, near its top:
 
-    size = scale.pick(steps=(300, 4_000), encoder=("minilm-mlm", "bert-base-uncased"))
+    scaled = scale.pick(larger=(None, "bert-base-uncased"), steps=160)
 
-and writes `size.steps` wherever else a number would stand. Prose must hold at both scales.
+and writes `scaled.steps` wherever else a number would stand. A pair is (small, full); a single
+value is the same at both, because the prose speaks of it. Prose must hold at both scales.
+
+A fourth setting, trial, is for tests: what full loads, with numbers of at most 48.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from typing import Any
 from course_utils.data import hub
 from course_utils.data.cache import SourceError, say
 
-SCALES = ("small", "full")
+SCALES = ("small", "full", "trial")
+MOST = 48  # of anything that is counted, in a trial
 ENOUGH = 12e9  # bytes of GPU memory; a T4 has 15.8e9, of which a chapter may use 14e9
 
 
@@ -36,7 +40,7 @@ def chosen() -> tuple[str, str]:
     if setting in SCALES:
         return setting, "COURSE_SCALE says so"
     if setting != "auto":
-        raise SourceError(f"COURSE_SCALE is {setting!r}; it may be auto, small or full")
+        raise SourceError(f"COURSE_SCALE is {setting!r}; it may be auto, small, full or trial")
     memory = gpu_memory()
     if memory < ENOUGH:
         return "small", f"the GPU has {memory / 1e9:.0f} GB" if memory else "there is no GPU"
@@ -45,13 +49,28 @@ def chosen() -> tuple[str, str]:
     return "full", f"a GPU of {memory / 1e9:.0f} GB and the hub are there"
 
 
-def pick(**table: tuple[Any, Any]) -> SimpleNamespace:
+def pick(**table: Any) -> SimpleNamespace:
     """Return the column of a table of (small, full) pairs that fits, and say which in one line.
 
     The result has the names of the table, and `scale`.
     """
     scale, reason = chosen()
-    column = {name: pair[SCALES.index(scale)] for name, pair in table.items()}
+    column = {name: _value(entry, scale) for name, entry in table.items()}
     values = ", ".join(f"{name} {value}" for name, value in column.items())
     say(f"scale: {scale}, for {reason}; {values}")
     return SimpleNamespace(scale=scale, **column)
+
+
+def _value(entry: Any, scale: str) -> Any:
+    small, full = entry if isinstance(entry, tuple) else (entry, entry)
+    if scale == "trial" and isinstance(full, int):
+        return min(small, full, MOST)
+    return small if scale == "small" else full
+
+
+def asked_full() -> bool:
+    """Tell whether COURSE_SCALE asks for the full size: exercises do not choose it by themselves.
+
+    What takes a chapter minutes takes some exercises half an hour, which is for the student to say.
+    """
+    return os.environ.get("COURSE_SCALE") in ("full", "trial")

@@ -115,6 +115,8 @@ TABLE = (
     Source("movies", "dataset", "sentiment of sentences from film reviews",
            Repo("cornell-movie-review-data/rotten_tomatoes"), _MOVIES,
            aliases=("rotten_tomatoes", "sentiment"), default=True),
+    Source("films", "dataset", "the same sentences rated by people: what the chapters describe",
+           None, _MOVIES),
     Source("imdb", "dataset", "sentiment of whole film reviews", Repo("stanfordnlp/imdb"),
            _MOVIES),
     Source("sst2", "dataset", "sentiment, GLUE task",
