@@ -13,6 +13,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from course_utils.data.sources import REVISIONS
+
 LARGE = (".safetensors", ".parquet", ".gz")  # kept apart by the hub, and reached by a redirect
 API = r"/api/(models|datasets)/(.+?)(?:/(revision|tree|paths-info)/(.+))?"
 Files = dict[str, bytes]
@@ -26,8 +28,8 @@ def etag(path: str, content: bytes) -> str:
 
 
 def commit(repo: str) -> str:
-    """Return the one commit that a repository of this hub has."""
-    return hashlib.sha1(repo.encode()).hexdigest()
+    """Return the one commit that a repository of this hub has: what the table pins, if it does."""
+    return REVISIONS.get(repo.split("/", 1)[1], hashlib.sha1(repo.encode()).hexdigest())
 
 
 class Hub(ThreadingHTTPServer):

@@ -83,7 +83,8 @@ def outside(page: Path) -> list[str]:
     found = []
     for node in soup.find_all(["script", "img", "iframe", "source", "video", "audio", "embed"]):
         found += [node[name] for name in ("src", "srcset", "poster") if node.get(name)]
-    found += [node["href"] for node in soup.find_all("link", href=True)]
+    links = [node for node in soup.find_all("link", href=True) if node["rel"] != ["canonical"]]
+    found += [node["href"] for node in links]
     found = [address for address in found if re.match(r"(https?:)?//", address)]
     for node in soup.find_all(["script", "style"]):
         found += LOADED.findall(node.string or "") + CSS_URL.findall(node.string or "")

@@ -66,11 +66,12 @@ def printed(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_full_size(hub, path, tmp_path):
     notebook = nbformat.read(path, 4)
     work = {"metadata": {"path": str(tmp_path)}}
-    client = NotebookClient(notebook, timeout=300, resources=work, record_timing=False)
+    client = NotebookClient(notebook, timeout=None, resources=work, record_timing=False)
     client.execute(env=settings(hub, tmp_path))
     lines = printed(notebook)
     for name in FULL_SIZE.get(path.stem, ()):

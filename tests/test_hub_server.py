@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 
+import hub_server
 import pytest
 from hub_client import Client
 from hub_content import everything
@@ -101,6 +103,18 @@ def test_every_row_comes_from_the_hub_and_says_so(served, client, row):
     assert again["where"] == "hub, from the cache" and served[0].asked == []
     for key in ("sum", "rows", "first", "documents", "text"):
         assert again.get(key) == found.get(key)
+
+
+@pytest.mark.parametrize(("load", "name"), NAMES)
+def test_what_was_changed_after_it_was_pinned_does_not_come(client, monkeypatch, load, name):
+    monkeypatch.setattr(hub_server, "commit", lambda repo: "0" * 40)
+    refused = client.load(load, name, COURSE_MODELS="hub")
+    assert "it is not there" in refused["error"]
+
+
+def test_all_is_pinned_to_a_commit_but_what_has_only_a_branch():
+    loose = {row.name for row in ROWS if not re.fullmatch("[0-9a-f]{40}", row.hub.revision)}
+    assert loose == {"questions"}
 
 
 def test_names_of_old_are_redirected(served):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from course_utils import scale
+from course_utils.cost import Hardware, read_flops, train_flops
 from course_utils.data.cache import SourceError
 
 TABLE = {"steps": (300, 4000), "encoder": ("minilm-mlm", "bert-base-uncased")}
@@ -78,3 +79,31 @@ def test_memory_of_this_machine():
     import torch
 
     assert (scale.gpu_memory() > 0) == torch.cuda.is_available()
+
+
+# -- what full size takes, computed: no GPU was there to measure it on -------------------------
+
+BASE = {"weights": 110e6, "layers": 12, "d": 768, "heads": 12}  # BERT-base
+T4 = Hardware(peak=8.1e12, used=0.3)  # 32-bit, of its data sheet; the share is an assumption
+CHAPTERS = {  # what full adds: rows and length of a batch, tokens trained on and read
+    "09_1": (32, 48, 3 * 1000 * 48, 5000 * 48),
+    "09_2": (32, 32, 2 * 768 * 32, 4 * (512 + 256) * 32),
+}
+MEASURED = 230  # seconds of computing of the slowest chapter on two cores, without what full adds
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_at_full_size_fits_a_t4(chapter):
+    rows, length, learned, read = CHAPTERS[chapter]
+    memory = scale.training_bytes(**BASE, rows=rows, length=length)
+    others = 4 * 4 * 30e6 + 1e9  # the small models, which stay there, and CUDA itself
+    assert 2e9 < memory + others < 14e9
+    flops = train_flops(BASE["weights"], learned) + read_flops(BASE["weights"], read)
+    assert MEASURED + 3600 * T4.hours(flops) < 15 * 60
+    print(f"{chapter}: {(memory + others) / 1e9:.1f} GB, {3600 * T4.hours(flops):.0f} s more")
+
+
+def test_training_bytes_of_one_layer_by_hand():
+    """A linear layer's worth: 1 row, 1 token, width 1, one head is 2·(34 + 5) = 78 bytes."""
+    assert scale.training_bytes(0, 1, 1, 1, 1, 1) == 78
+    assert scale.training_bytes(10, 0, 1, 1, 1, 1) == 160

@@ -82,6 +82,23 @@ def badges(root: Path = ROOT) -> str:
     return "\n".join(lines) + "\n"
 
 
+def site(root: Path = ROOT) -> str:
+    """Where GitHub Pages shows the book, with a slash at its end; "" while nobody can know.
+
+    Another place than GitHub's is told to `_config.yml` as `html: baseurl:`.
+    """
+    settings = config(root)
+    if told := settings.get("html", {}).get("baseurl", ""):
+        return told.removesuffix("/") + "/"
+    url = settings["repository"]["url"]
+    found = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", url)
+    if url == PLACEHOLDER or not found:
+        return ""
+    owner, name = found[1].lower(), found[2]
+    host = f"{owner}.github.io"
+    return f"https://{host}/" + ("" if name.lower() == host else f"{name}/")
+
+
 def citation(root: Path = ROOT) -> str:
     """The text of CITATION.cff (format 1.2.0), which GitHub and reference managers read."""
     settings = config(root)

