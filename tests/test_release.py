@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -11,6 +14,13 @@ from test_fork import copy_of_project
 from course_utils import assets, release
 from course_utils.book import ROOT
 from course_utils.data.readers import CHECKPOINTS
+
+CORE_TESTS = (
+    "test_masked_lm.py",
+    "test_causal_lm.py",
+    "test_span_corruption.py",
+    "test_batches.py",
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +38,36 @@ def test_both_are_built_and_hold_what_they_should(archives):
     assert all(name.startswith(("course_utils/", "course_utils-")) for name in names)
 
 
+@pytest.fixture(scope="module", params=[0, 1], ids=["wheel", "source"])
+def installed(request, archives, tmp_path_factory):
+    """An environment in which one of the archives was installed and tried."""
+    folder = tmp_path_factory.mktemp("fresh")
+    assert "next:" in release.try_out(archives[request.param], folder)
+    return folder
+
+
 @pytest.mark.slow
-def test_the_wheel_works_in_an_environment_of_its_own(archives, tmp_path):
-    assert "next:" in release.try_out(archives[0], tmp_path / "fresh")
-    installed = {path.name for path in (tmp_path / "fresh").glob("lib/*/site-packages/*")}
-    assert {name.split("-")[0] for name in installed} == {"course_utils", "beside.pth"}
+def test_it_is_installed_alone(installed):
+    names = {path.name.split("-")[0] for path in installed.glob("lib/*/site-packages/*")}
+    assert names == {"course_utils", "beside.pth"}
+
+
+@pytest.mark.slow
+def test_what_is_installed_passes_the_tests_of_the_core(installed, tmp_path):
+    """The repository's tests, in a folder without its source: they see what was installed."""
+    for name in (*CORE_TESTS, "conftest.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n    browser\n")
+    (tmp_path / "where.py").write_text("import course_utils; print(course_utils.__file__)")
+    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    for command in (["where.py"], ["-m", "pytest", "-q", "-p", "no:cacheprovider", *CORE_TESTS]):
+        done = subprocess.run(
+            [installed / "bin/python", *command],
+            cwd=tmp_path, env=clean, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+        if command == ["where.py"]:
+            assert done.stdout.startswith(str(installed))
 
 
 def test_canary_faults(tmp_path):

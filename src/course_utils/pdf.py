@@ -54,7 +54,8 @@ def print_page(page: Path, target: Path, browser: str) -> None:
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         sheet = chromium.new_page(color_scheme="light", viewport={"width": 800, "height": 1100})
-        sheet.goto(page.resolve().as_uri(), wait_until="load", timeout=120_000)
+        sheet.set_default_timeout(0)  # a whole book on a busy machine takes minutes
+        sheet.goto(page.resolve().as_uri(), wait_until="load")
         sheet.emulate_media(media="print")
         sheet.evaluate(READY)
         sheet.wait_for_timeout(1000)  # widgets draw themselves after all of this

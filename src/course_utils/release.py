@@ -85,19 +85,20 @@ def audit(root: Path = ROOT) -> None:
     subprocess.run([python, "-m", "pip_audit", *options], check=True)
 
 
-def try_out(wheel: Path, folder: Path) -> str:
-    """Install a wheel into a new environment in `folder`, use it there, return what it printed.
+def try_out(archive: Path, folder: Path) -> str:
+    """Install an archive into a new environment in `folder`, use it, return what it printed.
 
     Dependencies are those of this interpreter, seen but not touched: as on Colab, nothing that is
     there already is replaced.
     """
     python = beside(folder)
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps"]
-    subprocess.run([*install, "--no-index", "--quiet", str(wheel)], check=True)
+    options = ["--no-index", "--no-build-isolation", "--quiet"]
+    subprocess.run([*install, *options, str(archive)], check=True)
     command = [str(python), "-I", "-c", TRIAL]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     if done.returncode:
-        raise RuntimeError(f"the installed wheel does not work:\n{done.stderr[-3000:]}")
+        raise RuntimeError(f"what was installed does not work:\n{done.stderr[-3000:]}")
     return done.stdout
 
 
