@@ -31,7 +31,7 @@ from course_utils.training.pretrain import batches, pretrain
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu"],
     "models": list(RECIPES),
-    "seeds": 1,  # three would show how far a run depends on chance
+    "seeds": 2,
     "runs": "runs",
     "changes": {},  # to the recipes
 }
