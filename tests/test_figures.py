@@ -115,6 +115,39 @@ def test_named_points_stand_on_a_logarithmic_axis():
     assert "GPT" in letters(picture.light) and "{6}" in letters(picture.light)
 
 
+def height_of(svg: str, letter: str) -> float:
+    """How far down the first text that begins with `letter` stands."""
+    comment = svg.index(f"<!-- {letter}")
+    return float(re.search(r"translate\([\d.]+ ([\d.]+)\)", svg[comment:]).group(1))
+
+
+def test_the_name_of_a_lowest_point_stands_below_its_curve():
+    valley, slope = {"a": ([1, 2, 3], [3, 1, 3])}, {"a": ([1, 2, 3], [3, 2, 1])}
+    points = {"here": (2, 1)}, {"here": (2, 2)}
+    below, above = (
+        figures.curves(series, x="step", y="loss", alt=ALT, points=point).light
+        for series, point in zip((valley, slope), points, strict=True)
+    )
+    dot = [
+        float(y) for y in re.findall(r'<use [^>]*x="[\d.]+" y="([\d.]+)" style="fill: #1a', below)
+    ]
+    assert dot and height_of(below, "here") > dot[-1]
+    dot = [
+        float(y) for y in re.findall(r'<use [^>]*x="[\d.]+" y="([\d.]+)" style="fill: #1a', above)
+    ]
+    assert dot and height_of(above, "here") < dot[-1]
+
+
+def test_long_names_of_lines_stand_one_above_the_other():
+    def heights(*names):
+        series = {name: ([1, 2], [1, 2]) for name in names}
+        svg = figures.curves(series, x="step", y="loss", alt=ALT).light
+        return {height_of(svg, name) for name in names}
+
+    assert len(heights("training", "held-out speeches")) == 1
+    assert len(heights("Kaplan et al. 2020", "Hoffmann et al. 2022, D = 300 billion")) == 2
+
+
 def test_alternative_text_says_what_the_picture_shows():
     alt = encoder(BertConfig(num_layers=7)).alt
     for fact in ("7 layers", "12 attention heads", "size 768", "[MASK]", "30,522", "capital 0.62"):
@@ -237,6 +270,20 @@ def test_quiz_is_closed_repeatable_and_asks_nobody():
 def test_quiz_refuses_what_leaves_a_reader_alone(answers):
     with pytest.raises(ValueError, match=r"right answers|no feedback"):
         show.quiz([{"question": "Which?", "answers": answers}])
+
+
+def test_quiz_shows_signs_and_no_tags():
+    answers = [choice("a < b & c", True), choice("<extra_id_1>", False, "see <0>")]
+    _, script = shown(show.quiz, [{"question": "Which id is <extra_id_0>?", "answers": answers}])
+    code = script["application/javascript"]
+    for text in (
+        "is &lt;extra_id_0&gt;?",
+        "a &lt; b &amp; c",
+        '"&lt;extra_id_1&gt;"',
+        "see &lt;0&gt;",
+    ):
+        assert text in code
+    assert "<extra_id" not in code
 
 
 def test_a_slider_is_there_for_a_kernel_and_not_in_a_page(monkeypatch):

@@ -162,7 +162,9 @@ def curves(
                 axes.plot(*dots[name], "o", gid=f"dots-{name.replace(' ', '-')}", **look)
         for name, (at, value) in (points or {}).items():
             axes.plot([at], [value], "o", color=theme.ink, markersize=5)
-            axes.annotate(name, (at, value), (4, 5), textcoords="offset points", fontsize=9)
+            lowest = any(value <= min(ys) for _, ys in series.values())  # its curve rises beside it
+            shift = (4, -12) if lowest else (4, 5)
+            axes.annotate(name, (at, value), shift, textcoords="offset points", fontsize=9)
         for name, level in (levels or {}).items():
             axes.axhline(level, color=theme.quiet, linewidth=0.9, linestyle="-", zorder=0)
             place = axes.get_yaxis_transform()  # beside the axes, where no line can hide it
@@ -170,7 +172,8 @@ def curves(
                 1.01, level, name, color=theme.quiet, va="center", fontsize=9, transform=place
             )
         if len(series) > 1:
-            figure.legend(loc="outside upper left", ncols=2)
+            wide = sum(sorted(map(len, series))[-2:]) > 44  # two such names do not fit side by side
+            figure.legend(loc="outside upper left", ncols=1 if wide else 2)
 
     return picture(draw, alt, height=height)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import json
 import os
@@ -66,6 +67,7 @@ def quiz(questions: Sequence[dict]) -> None:
 
     for item in questions:
         _check_question(item)
+    questions = [_escaped(item) for item in questions]
     state = random.getstate()
     random.seed(json.dumps(list(questions)))  # the page's ids do not change from run to run
     try:
@@ -103,6 +105,15 @@ def stepping(draw: Callable[[int], object], last: int, start: int) -> None:
 
     slider = IntSlider(start, 1, last, description="step", continuous_update=False)
     interact(lambda step: display(draw(step)), step=slider)
+
+
+def _escaped(item: dict) -> dict:
+    """The same question with `<` as text: jupyterquiz would take `<extra_id_0>` for a tag."""
+    answers = [
+        {key: html.escape(x, quote=False) if isinstance(x, str) else x for key, x in a.items()}
+        for a in item["answers"]
+    ]
+    return item | {"question": html.escape(item["question"], quote=False), "answers": answers}
 
 
 def _check_question(item: dict) -> None:
