@@ -6,6 +6,7 @@ import re
 import pytest
 
 from chapters import ROOT, Chapter
+from course_utils.experiments import record
 
 CHAPTER = Chapter("09_3")
 
@@ -108,3 +109,12 @@ def test_page_has_no_control_without_a_kernel():
     (cell,) = [cell for cell in CHAPTER.code if "\nstepping(" in "".join(cell["source"])]
     kinds = {kind for output in cell["outputs"] for kind in output["data"]}
     assert "text/html" in kinds and not [kind for kind in kinds if "widget" in kind]
+
+
+def test_few_shot_shows_the_record():
+    text = CHAPTER.output_of("def over_prompts(task, key)")
+    few = record.load("few-shot")["trials"]
+    shown = numbers(text, r"reviews (\d+)% right as it answers, (\d+)% corrected")
+    asked = [t for t in few if t["task"] == "movies" and t["shots"]]
+    for key, percent in zip(("accuracy", "calibrated_accuracy"), shown, strict=True):
+        assert 100 * sum(t[key] for t in asked) / len(asked) == pytest.approx(percent, abs=0.51)
