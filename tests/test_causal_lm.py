@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.models import Bert, BertConfig, Gpt, GptConfig
-from course_utils.objectives import Batch, causal_lm, pooled_loss, visibility
+from course_utils.objectives import Batch, causal_lm, visibility
 
 VOCAB, EOS = 50, 7
 
@@ -185,11 +185,3 @@ GOOD = torch.full((2, 5), 9)
 def test_errors_at_the_door_say_what_was_wrong(ids, options, message):
     with pytest.raises(ValueError, match=message):
         causal_lm.corrupt(ids, **options)
-
-
-def test_pooled_loss_weighs_tokens_not_batches():
-    assert pooled_loss([1.0, 4.0], [3, 1]) == pytest.approx(7 / 4)
-    with pytest.raises(ValueError, match="nothing was predicted in 2 batches"):
-        pooled_loss([0.0, 0.0], [0, 0])
-    with pytest.raises(ValueError, match=r"shorter|longer"):
-        pooled_loss([1.0], [1, 2])

@@ -319,14 +319,13 @@ def test_one_denoiser_counts_as_span_corruption_does(length, rate):
     assert torch.equal(alone.predicted.sum(1), dial.predicted.sum(1))
 
 
-def test_denoisers_are_drawn_with_their_weights():
+def test_a_denoiser_that_stands_thrice_is_drawn_thrice_as_often():
     pair = [Denoiser("R", 0.25, 1), Denoiser("S", 0.5, suffix=True)]
     batch = mixture.corrupt(
         torch.full((8_000, 8), 9),
         vocabulary=T5,
         generator=seeded(5),
-        denoisers=pair,
-        weights=[3, 1],
+        denoisers=[pair[0], pair[0], *pair],
         mode_token_ids={"R": 201, "S": 202},
     )
     modes = batch.inputs["input_ids"][:, 0]
@@ -375,8 +374,8 @@ def test_errors_of_the_parts():
     with pytest.raises(ValueError, match="need 3"):
         span_corruption.lengths(2)
     arguments = {"vocabulary": T5, "generator": seeded(0)}
-    for wrong in ({"denoisers": []}, {"weights": [1.0]}, {"mode_token_ids": {"R": 3}}):
-        with pytest.raises(ValueError, match="one weight for each denoiser"):
+    for wrong in ({"denoisers": []}, {"mode_token_ids": {"R": 3}}):
+        with pytest.raises(ValueError, match="one token for each mode"):
             mixture.corrupt(GOOD, **arguments, **wrong)
     with pytest.raises(ValueError, match=r"mode_token_ids\[X\]=400"):
         modes = {"R": 3, "S": 4, "X": 400}

@@ -87,17 +87,17 @@ def check_like(ids: Tensor, **named: Tensor) -> None:
             )
 
 
-def check_token_ids(vocab_size: int, **named: int) -> None:
-    """Refuse special token ids that the vocabulary does not hold.
+def check_token_ids(vocab_size: int | None, **named: int) -> None:
+    """Refuse special token ids that the vocabulary, if its size is known, does not hold.
 
     Raises:
         ValueError: an id outside 0..vocab_size-1.
     """
     for name, value in named.items():
         require(
-            0 <= value < vocab_size,
-            f"{name}={value} is outside the vocabulary 0..{vocab_size - 1}: take both from the "
-            "same tokenizer",
+            vocab_size is None or 0 <= value < vocab_size,
+            f"{name}={value} is outside the vocabulary 0..{(vocab_size or 0) - 1}: take both from "
+            "the same tokenizer",
         )
 
 

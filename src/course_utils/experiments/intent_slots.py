@@ -19,7 +19,7 @@ from course_utils.experiments.minis import checksum, pretrained
 from course_utils.experiments.small import seeded, seeds, spread
 from course_utils.models.heads import JointIntentSlots
 from course_utils.objectives.batch import IGNORE_INDEX
-from course_utils.training.checkpoint import module_tensors, save_tensors
+from course_utils.training.checkpoint import save_tensors
 from course_utils.training.finetune import Examples, finetune, make_batch
 
 SETTINGS: dict[str, Any] = {
@@ -62,7 +62,7 @@ def measure(settings: dict[str, Any], alpha: float, seed: int) -> dict[str, Any]
         epochs=settings["epochs"],
         learning_rate=settings["learning_rate"],
     )
-    weights = {name: tensor.half() for name, tensor in module_tensors(model).items()}
+    weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
     save_tensors(Path(settings["folder"]) / f"model-alpha{alpha}-seed{seed}.safetensors", weights)
     return {"checkpoint": checksum(settings, "bert-mini", 0)} | scores(
         model, test, data["test"][first]["novelty"]

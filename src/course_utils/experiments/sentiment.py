@@ -12,7 +12,7 @@ from typing import Any
 from course_utils.evaluation import bootstrap_interval
 from course_utils.experiments.minis import accuracy, checksum, fit, pretrained
 from course_utils.experiments.small import labelled, seeds, spread
-from course_utils.training.checkpoint import module_tensors, save_tensors
+from course_utils.training.checkpoint import save_tensors
 
 SETTINGS: dict[str, Any] = {
     "sources": ["movies"],
@@ -37,7 +37,7 @@ def measure(settings: dict[str, Any], seed: int) -> dict[str, Any]:
     how = {key: settings[key] for key in ("epochs", "learning_rate")}
     start = pretrained(settings, "bert-mini", 0)
     model, _ = fit(start, sentences["train"], sentences["validation"], seed, evaluations=1, **how)
-    weights = {name: tensor.half() for name, tensor in module_tensors(model).items()}
+    weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
     save_tensors(Path(settings["folder"]) / f"model-seed{seed}.safetensors", weights)
     return {
         "checkpoint": checksum(settings, "bert-mini", 0),

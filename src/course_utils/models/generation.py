@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_utils.checks import require
+
+from .base import LanguageModel
+
+Step = Callable[[Tensor], Tensor]  # all ids so far (B, K) → logits of the next token (B, V)
 
 
 @dataclass(frozen=True)
@@ -65,39 +69,65 @@ def choose_next(
     return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
 
 
-def continue_text(
-    model: nn.Module,
-    step: Callable[[Tensor], Tensor],
-    ids: Tensor,
-    max_new_tokens: int,
-    *,
-    eos_token_id: int | None = None,
-    pad_token_id: int | None = None,
-    keep_distributions: bool = False,
-    **choice: object,
-) -> Generated:
-    """Append tokens one at a time until every row has met its end.
+class Writer(LanguageModel):
+    """A model that can write: GPT or T5.
 
-    Args:
-        model: put into evaluation mode while writing, and back after it.
-        step: all ids so far (B, K) → logits of the next token (B, V).
-        ids: the start, (B, T).
-        max_new_tokens: the most to append, at least 1.
-        eos_token_id: ends a row; None never does.
-        pad_token_id: fills a row after its end; default `eos_token_id`.
-        keep_distributions: also return the whole distribution of each step.
-        choice: passed on to `choose_next`.
-
-    Raises:
-        ValueError: max_new_tokens below 1, or a choice out of range.
+    It adds `start(input_ids, attention_mask, max_new_tokens, use_cache)`: the ids (B, T) that what
+    is written is appended to, and a function from all ids so far (B, K) to the logits of the next
+    token (B, V).
     """
-    require(max_new_tokens >= 1, f"max_new_tokens must be at least 1, got {max_new_tokens}")
-    pad = pad_token_id if pad_token_id is not None else eos_token_id
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        max_new_tokens: int = 32,
+        *,
+        use_cache: bool = True,
+        **choice: Any,
+    ) -> Generated:
+        """Write a text for each row of ids (B, T), one token at a time.
+
+        GPT continues its prompts, which are padded on the **left**. T5 answers its inputs, padded
+        on either side, from `decoder_start_token_id` on.
+
+        Args:
+            input_ids: prompts or inputs, (B, T).
+            attention_mask: 0 at the padding, (B, T).
+            max_new_tokens: stop after so many, or when every row has met `eos_token_id`.
+            use_cache: False computes every step from the start, to compare.
+            choice: `temperature` (0, the default, is greedy), `top_k`, `top_p`, `generator`: see
+                `choose_next`. `eos_token_id` ends a row, None never does; `pad_token_id` fills it
+                after that; both are the configuration's if not given. `keep_distributions=True`
+                also returns the whole distribution of each step.
+
+        Raises:
+            ValueError: ids or mask of a wrong shape, dtype or range, a prompt padded on the right,
+                more tokens than the model has positions, or a choice out of range.
+        """
+        require(max_new_tokens >= 1, f"max_new_tokens must be at least 1, got {max_new_tokens}")
+        eos = choice.pop("eos_token_id", self.config.eos_token_id)
+        pad = choice.pop("pad_token_id", self.config.pad_token_id)
+        training = self.training
+        self.eval()
+        try:
+            ids, step = self.start(input_ids, attention_mask, max_new_tokens, use_cache)
+            return _append(step, ids, max_new_tokens, eos, eos if pad is None else pad, **choice)
+        finally:
+            self.train(training)
+
+
+def _append(
+    step: Step, ids: Tensor, most: int, eos: int | None, pad: int | None, **choice: Any
+) -> Generated:
+    """Append to ids (B, T) until every row has met its end; after it, pad at probability 1."""
+    keep_distributions = choice.pop("keep_distributions", False)
     start, done = ids.size(1), torch.zeros(ids.size(0), dtype=torch.bool, device=ids.device)
     chosen, kept = [], []
     # inference_mode: less to do for each small operation than under no_grad
-    with evaluating(model), torch.inference_mode():
-        for _ in range(max_new_tokens):
+    with torch.inference_mode():
+        for _ in range(most):
             logits = step(ids).float()  # (B, V)
             token = choose_next(logits, **choice).masked_fill(done, pad or 0)  # (B,)
             distribution = logits.softmax(-1)
@@ -105,19 +135,8 @@ def continue_text(
             chosen.append(probability.masked_fill(done[:, None], 1.0))
             kept.append(distribution if keep_distributions else None)
             ids = torch.cat([ids, token[:, None]], dim=1)
-            if eos_token_id is not None and (done := done | (token == eos_token_id)).all():
+            if eos is not None and (done := done | (token == eos)).all():
                 break
     every = torch.stack(kept, 1) if keep_distributions else None
     ids = ids.clone()  # an ordinary tensor again, that a model can be trained on
     return Generated(ids, ids[:, start:], torch.cat(chosen, 1), every)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off for a while."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

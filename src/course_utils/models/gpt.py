@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from course_utils.attention_masks import real_positions, visible_keys
 
-from .base import Config, LanguageModel, init_normal
-from .generation import Generated, continue_text
+from .base import Config, init_normal
+from .generation import Step, Writer
 from .layers import Dropout, FeedForward, KeyValueCache, SelfAttention
 
 
@@ -56,7 +56,7 @@ class GptBlock(nn.Module):
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
-class Gpt(LanguageModel):
+class Gpt(Writer):
     """GPT-2 with its language-model head, which is the token embedding once more."""
 
     def __init__(self, config: GptConfig) -> None:
@@ -124,39 +124,19 @@ class Gpt(LanguageModel):
         """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), no bias."""
         return hidden, self.token_embedding.weight, None
 
-    @torch.no_grad()
-    def generate(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        max_new_tokens: int = 32,
-        *,
-        use_cache: bool = True,
-        **choice: object,
-    ) -> Generated:
-        """Continue each row of ids (B, T), padding on the **left**.
-
-        Args:
-            input_ids: the prompts, (B, T).
-            attention_mask: 0 at the padding, (B, T).
-            max_new_tokens: stop after so many, or when every row has met `eos_token_id`.
-            use_cache: False computes every step from the start, to compare.
-            choice: `temperature`, `top_k`, `top_p`, `generator`, `eos_token_id`, `pad_token_id`:
-                see `generation.continue_text`. Temperature 0 (the default) is greedy.
-
-        Raises:
-            ValueError: padding on the right, or more tokens than the model has positions.
-        """
-        mask = self.check_inputs(input_ids, attention_mask, more=max_new_tokens)
+    def start(
+        self, input_ids: Tensor, attention_mask: Tensor | None, most: int, use_cache: bool
+    ) -> tuple[Tensor, Step]:
+        """Begin at the prompts; see `Writer`."""
+        mask = self.check_inputs(input_ids, attention_mask, more=most)
         if mask is not None and not bool((mask.dim() == 2) & mask[:, -1].all()):
             raise ValueError("a prompt ends in padding: pad on the left (padding_side='left')")
-        config, length = self.config, input_ids.size(1)
-        cache = KeyValueCache(config.num_layers, length + max_new_tokens) if use_cache else None
+        length = input_ids.size(1)
+        cache = KeyValueCache(self.config.num_layers, length + most) if use_cache else None
 
-        def step(ids: Tensor) -> Tensor:  # all ids so far (B, K) → logits of the next (B, V)
+        def step(ids: Tensor) -> Tensor:
             new = ids if cache is None else ids[:, cache.length :]
             grown = None if mask is None else F.pad(mask.long(), (0, ids.size(1) - length), value=1)
             return F.linear(*self.project(self.read(new, grown, cache)[:, -1]))
 
-        ends = {"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id}
-        return continue_text(self, step, input_ids, max_new_tokens, **ends | choice)
+        return input_ids, step

@@ -1,14 +1,13 @@
 """Weights in and out: Hugging Face ⇄ ours. Every key and every shape is accounted for, both ways.
 
-One row of `FAMILIES` a paradigm. Its table says which of their layers make one of ours; both
-directions read it.
+One row of `FAMILIES` a paradigm; both directions read it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import transformers
@@ -20,34 +19,28 @@ from .bert import Bert, BertConfig
 from .gpt import Gpt, GptConfig
 from .t5 import T5, T5Config
 
-# Our layer = theirs, with # for the number of a block; a+b: theirs lie one after the other in ours
-# (fused queries, keys and values). Weights and biases follow their layer.
-BERT_LAYERS = """
-    token_embedding = bert.embeddings.word_embeddings
-    position_embedding = bert.embeddings.position_embeddings
-    segment_embedding = bert.embeddings.token_type_embeddings
-    embedding_norm = bert.embeddings.LayerNorm
-    blocks.#.attention.query_key_value = bert.encoder.layer.#.attention.self.query+key+value
-    blocks.#.attention.output = bert.encoder.layer.#.attention.output.dense
-    blocks.#.attention_norm = bert.encoder.layer.#.attention.output.LayerNorm
-    blocks.#.feed_forward.up = bert.encoder.layer.#.intermediate.dense
-    blocks.#.feed_forward.down = bert.encoder.layer.#.output.dense
-    blocks.#.feed_forward_norm = bert.encoder.layer.#.output.LayerNorm
-    head.dense = cls.predictions.transform.dense
-    head.norm = cls.predictions.transform.LayerNorm
-    head = cls.predictions
-    pooler = bert.pooler.dense
-    next_sentence = cls.seq_relationship"""
-GPT_LAYERS = """
-    token_embedding = transformer.wte
-    position_embedding = transformer.wpe
-    blocks.#.attention_norm = transformer.h.#.ln_1
-    blocks.#.attention.query_key_value = transformer.h.#.attn.c_attn
-    blocks.#.attention.output = transformer.h.#.attn.c_proj
-    blocks.#.feed_forward_norm = transformer.h.#.ln_2
-    blocks.#.feed_forward.up = transformer.h.#.mlp.c_fc
-    blocks.#.feed_forward.down = transformer.h.#.mlp.c_proj
-    final_norm = transformer.ln_f"""
+
+@dataclass(frozen=True)
+class Family:
+    """One paradigm here and there.
+
+    layers: our layer = theirs, with # for the number of a block; a+b: theirs lie one after the
+        other in ours (fused queries, keys and values). Weights and biases follow their layer.
+    fields: our field of the configuration = theirs, by the names that all of their configurations
+        answer to; one name where both agree. One dropout rate of ours stands for several of theirs.
+    only: the values of their settings that ours computes.
+    """
+
+    ours: type[nn.Module]
+    config: type
+    theirs: tuple[type[nn.Module], ...]
+    layers: str
+    fields: str
+    only: str
+
+
+FIELDS = """vocab_size hidden_size num_layers=num_hidden_layers num_heads=num_attention_heads
+    pad_token_id """  # of all three
 T5_STACK = """
     @.position_bias.bias = @.block.0.layer.0.SelfAttention.relative_attention_bias
     @.blocks.#.attention_norm = @.block.#.layer.0.layer_norm
@@ -62,66 +55,106 @@ T5_STACK = """
     @.blocks.#.feed_forward.up = @.block.#.layer.LAST.DenseReluDense.wi
     @.blocks.#.feed_forward.down = @.block.#.layer.LAST.DenseReluDense.wo
     @.final_norm = @.final_layer_norm"""
-T5_LAYERS = "token_embedding = shared\nhead = lm_head" + "".join(
-    T5_STACK.replace("@", side).replace("LAST", last)
-    for side, last in (("encoder", "1"), ("decoder", "2"))
+FAMILIES = (
+    Family(
+        Bert,
+        BertConfig,
+        (transformers.BertForPreTraining, transformers.BertForMaskedLM, transformers.BertModel),
+        """ token_embedding = bert.embeddings.word_embeddings
+            position_embedding = bert.embeddings.position_embeddings
+            segment_embedding = bert.embeddings.token_type_embeddings
+            embedding_norm = bert.embeddings.LayerNorm
+            blocks.#.attention.query_key_value = bert.encoder.layer.#.attention.self.query+key+value
+            blocks.#.attention.output = bert.encoder.layer.#.attention.output.dense
+            blocks.#.attention_norm = bert.encoder.layer.#.attention.output.LayerNorm
+            blocks.#.feed_forward.up = bert.encoder.layer.#.intermediate.dense
+            blocks.#.feed_forward.down = bert.encoder.layer.#.output.dense
+            blocks.#.feed_forward_norm = bert.encoder.layer.#.output.LayerNorm
+            head.dense = cls.predictions.transform.dense
+            head.norm = cls.predictions.transform.LayerNorm
+            head = cls.predictions
+            pooler = bert.pooler.dense
+            next_sentence = cls.seq_relationship""",
+        """intermediate_size max_length=max_position_embeddings type_vocab_size layer_norm_eps
+            dropout=hidden_dropout_prob dropout=attention_probs_dropout_prob""",
+        """hidden_act=gelu is_decoder=False add_cross_attention=False
+            position_embedding_type=absolute tie_word_embeddings=True""",
+    ),
+    Family(
+        Gpt,
+        GptConfig,
+        (transformers.GPT2LMHeadModel,),
+        """ token_embedding = transformer.wte
+            position_embedding = transformer.wpe
+            blocks.#.attention_norm = transformer.h.#.ln_1
+            blocks.#.attention.query_key_value = transformer.h.#.attn.c_attn
+            blocks.#.attention.output = transformer.h.#.attn.c_proj
+            blocks.#.feed_forward_norm = transformer.h.#.ln_2
+            blocks.#.feed_forward.up = transformer.h.#.mlp.c_fc
+            blocks.#.feed_forward.down = transformer.h.#.mlp.c_proj
+            final_norm = transformer.ln_f""",
+        """intermediate_size=n_inner max_length=max_position_embeddings eos_token_id
+            layer_norm_eps=layer_norm_epsilon
+            dropout=resid_pdrop dropout=embd_pdrop dropout=attn_pdrop""",
+        """activation_function=gelu_new|gelu_pytorch_tanh add_cross_attention=False
+            scale_attn_weights=True scale_attn_by_inverse_layer_idx=False
+            tie_word_embeddings=True""",
+    ),
+    Family(
+        T5,
+        T5Config,
+        (transformers.T5ForConditionalGeneration,),
+        "token_embedding = shared\nhead = lm_head"
+        + T5_STACK.replace("@", "encoder").replace("LAST", "1")
+        + T5_STACK.replace("@", "decoder").replace("LAST", "2"),
+        """num_decoder_layers head_size=head_dim intermediate_size=d_ff eos_token_id
+            relative_buckets=relative_attention_num_buckets dropout=dropout_rate
+            relative_max_distance=relative_attention_max_distance
+            layer_norm_eps=layer_norm_epsilon decoder_start_token_id""",
+        "feed_forward_proj=relu|gated-gelu",
+    ),
 )
-
-# Our field of the configuration = theirs, by the names that all of their configurations answer to;
-# one name where both agree. One dropout rate of ours stands for several of theirs.
-FIELDS = """vocab_size hidden_size num_layers=num_hidden_layers num_heads=num_attention_heads
-    pad_token_id """
-BERT_FIELDS = """intermediate_size max_length=max_position_embeddings type_vocab_size layer_norm_eps
-    dropout=hidden_dropout_prob dropout=attention_probs_dropout_prob"""
-GPT_FIELDS = """intermediate_size=n_inner max_length=max_position_embeddings eos_token_id
-    layer_norm_eps=layer_norm_epsilon dropout=resid_pdrop dropout=embd_pdrop dropout=attn_pdrop"""
-T5_FIELDS = """num_decoder_layers head_size=head_dim intermediate_size=d_ff eos_token_id
-    relative_buckets=relative_attention_num_buckets dropout=dropout_rate
-    relative_max_distance=relative_attention_max_distance layer_norm_eps=layer_norm_epsilon"""
-
-# The values of their settings that ours computes.
-BERT_ONLY = """hidden_act=gelu is_decoder=False add_cross_attention=False
-    position_embedding_type=absolute tie_word_embeddings=True"""
-GPT_ONLY = """activation_function=gelu_new|gelu_pytorch_tanh add_cross_attention=False
-    scale_attn_weights=True scale_attn_by_inverse_layer_idx=False tie_word_embeddings=True"""
-T5_ONLY = "feed_forward_proj=relu|gated-gelu"
-
 # Repetitions of a tied tensor.
 TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias", "lm_head.weight"}
 TIED |= {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}
 
 
-def _bert_extras(hf: nn.Module) -> dict[str, object]:
-    return {"next_sentence": isinstance(hf, transformers.BertForPreTraining)}
+def _pairs(table: str) -> list[tuple[str, str]]:
+    """Read "a=b c" as (a, b) and (c, c)."""
+    return [(pair.split("=")[0], pair.split("=")[-1]) for pair in table.split()]
 
 
-def _gpt_extras(hf: nn.Module) -> dict[str, object]:
-    return {"intermediate_size": hf.config.n_inner or 4 * hf.config.n_embd}
+def _config_from(family: Family, hf: nn.Module) -> Any:
+    """Read our configuration out of theirs; refuse, by name, what ours does not compute."""
+    config, sizes = hf.config, {}
+    for name, values in _pairs(family.only):
+        got, known = getattr(config, name, values.split("|")[0]), values.split("|")
+        what = f"{config.model_type}: {name}={got!r} is not supported, only {' or '.join(known)}"
+        require(str(got) in known, what)
+    for ours, theirs in _pairs(FIELDS + family.fields):
+        value = getattr(config, theirs, 0)
+        what = f"{config.model_type}: {theirs}={value} differs from {sizes.get(ours)}; ours has one"
+        require(sizes.setdefault(ours, value) == value, f"{what} {ours}")
+    if family.ours is Bert:
+        sizes["next_sentence"] = isinstance(hf, transformers.BertForPreTraining)
+    elif family.ours is Gpt:
+        sizes["intermediate_size"] = config.n_inner or 4 * config.n_embd
+    else:
+        sizes["gated"] = config.feed_forward_proj == "gated-gelu"
+        sizes["tied"] = hf.lm_head.weight is hf.shared.weight
+        sizes["scale_logits"] = getattr(config, "scale_decoder_outputs", sizes["tied"])
+    return family.config(**sizes)
 
 
-def _t5_extras(hf: nn.Module) -> dict[str, object]:
-    tied = hf.lm_head.weight is hf.shared.weight
-    return {
-        "gated": hf.config.feed_forward_proj == "gated-gelu",
-        "tied": tied,
-        "scale_logits": getattr(hf.config, "scale_decoder_outputs", tied),
-        "decoder_start_token_id": getattr(hf.config, "decoder_start_token_id", 0),
-    }
-
-
-def _new_bert(config: BertConfig, sizes: dict[str, object]) -> nn.Module:
-    names = (transformers.BertForMaskedLM, transformers.BertForPreTraining)
-    return names[config.next_sentence](transformers.BertConfig(**sizes))
-
-
-def _new_gpt(config: GptConfig, sizes: dict[str, object]) -> nn.Module:
-    hf = transformers.GPT2Config(**sizes, bos_token_id=config.eos_token_id)
-    return transformers.GPT2LMHeadModel(hf)
-
-
-def _new_t5(config: T5Config, sizes: dict[str, object]) -> nn.Module:
+def _untrained(family: Family, config: Any) -> transformers.PreTrainedModel:
+    """Build their model of our sizes."""
+    sizes = {theirs: getattr(config, ours) for ours, theirs in _pairs(FIELDS + family.fields)}
+    if family.ours is Bert:
+        return family.theirs[not config.next_sentence](transformers.BertConfig(**sizes))
+    if family.ours is Gpt:
+        sizes["bos_token_id"] = config.eos_token_id
+        return transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes))
     sizes["feed_forward_proj"] = "gated-gelu" if config.gated else "relu"
-    sizes["decoder_start_token_id"] = config.decoder_start_token_id
     settings = transformers.T5Config(**sizes)
     settings.scale_decoder_outputs = config.scale_logits  # transformers ≥ 5 guesses it from the tie
     hf = transformers.T5ForConditionalGeneration(settings)
@@ -130,65 +163,22 @@ def _new_t5(config: T5Config, sizes: dict[str, object]) -> nn.Module:
     return hf
 
 
-@dataclass(frozen=True)
-class Family:
-    """One paradigm here and there: classes, tables, and what no table says."""
+def _rules(family: Family, model: nn.Module, bare: bool = False) -> dict[str, list[str]]:
+    """For each of our tensors the names of theirs that make it, from the family's table.
 
-    ours: type[nn.Module]
-    config: type
-    theirs: tuple[type[nn.Module], ...]
-    layers: str
-    fields: str
-    only: str
-    extras: Callable[[nn.Module], dict[str, object]]  # of our configuration
-    new: Callable[..., nn.Module]  # an untrained model of theirs
-
-
-_BERTS = (transformers.BertForPreTraining, transformers.BertForMaskedLM, transformers.BertModel)
-_GPTS, _T5S = (transformers.GPT2LMHeadModel,), (transformers.T5ForConditionalGeneration,)
-FAMILIES = (
-    Family(Bert, BertConfig, _BERTS, BERT_LAYERS, BERT_FIELDS, BERT_ONLY, _bert_extras, _new_bert),
-    Family(Gpt, GptConfig, _GPTS, GPT_LAYERS, GPT_FIELDS, GPT_ONLY, _gpt_extras, _new_gpt),
-    Family(T5, T5Config, _T5S, T5_LAYERS, T5_FIELDS, T5_ONLY, _t5_extras, _new_t5),
-)
-
-
-def _pairs(table: str) -> list[tuple[str, str]]:
-    """Read "a=b c" as (a, b) and (c, c)."""
-    return [(pair.split("=")[0], pair.split("=")[-1]) for pair in table.split()]
-
-
-def _config_from(family: Family, hf: nn.Module) -> object:
-    """Read our configuration out of theirs; refuse, by name, what ours does not compute."""
-    kind = hf.config.model_type
-    for name, values in _pairs(family.only):
-        got = getattr(hf.config, name, values.split("|")[0])
-        if str(got) not in values.split("|"):
-            raise ValueError(
-                f"{kind}: {name}={got!r} is not supported, only {values.replace('|', ' or ')}"
-            )
-    sizes: dict[str, object] = {}
-    for ours, theirs in _pairs(FIELDS + family.fields):
-        value = getattr(hf.config, theirs)
-        if sizes.setdefault(ours, value) != value:
-            raise ValueError(
-                f"{kind}: {theirs}={value} differs from {sizes[ours]}; ours has one {ours}"
-            )
-    return family.config(**sizes | family.extras(hf))
-
-
-def _rules(family: Family, model: nn.Module) -> dict[str, list[str]]:
-    """For each of our tensors the names of theirs that make it, from the family's table."""
-    lines = (line.split(" = ") for line in family.layers.strip().splitlines())
-    table = {ours.strip(): theirs for ours, theirs in lines}
+    A `bare` BertModel has no head, and names without "bert.".
+    """
+    table = dict(re.findall(r"(\S+) = (\S+)", family.layers))
     if getattr(model.config, "gated", False):  # T5 v1.1: the activation sits on wi_0
         table = {k: v.replace(".wi", ".wi_1") if k.endswith(".up") else v for k, v in table.items()}
     rules = {}
     for name in model.state_dict():
+        if bare and name.startswith("head."):
+            continue
         layer, _, kind = name.rpartition(".")
         number = "".join(re.findall(r"\d+", layer))
         place, _, parts = table[layer.replace(number or "#", "#")].rpartition(".")
-        place = f"{place}.".lstrip(".").replace("#", number)
+        place = f"{place}.".lstrip(".").replace("#", number).removeprefix("bert." * bare)
         rules[name] = [f"{place}{part}.{kind}" for part in parts.split("+")]
     return rules
 
@@ -198,30 +188,11 @@ def _turned(name: str, tensor: Tensor) -> Tensor:
     return tensor.T if re.search(r"\.c_\w+\.weight$", name) else tensor
 
 
-def _twin(hf: nn.Module) -> tuple[nn.Module, dict[str, list[str]]]:
-    """Build our untrained twin of a Hugging Face model, and the rules that connect them."""
-    for family in FAMILIES:
-        if isinstance(hf, family.theirs):
-            ours = family.ours(_config_from(family, hf))
-            rules = _rules(family, ours)
-            if isinstance(hf, transformers.BertModel):  # no head, and names without "bert."
-                bare = {k: v for k, v in rules.items() if not k.startswith("head.")}
-                rules = {k: [name.removeprefix("bert.") for name in v] for k, v in bare.items()}
-            return ours, rules
-    known = ", ".join(theirs.__name__ for family in FAMILIES for theirs in family.theirs)
-    raise ValueError(f"{type(hf).__name__} is not supported, only {known}")
-
-
-def _check_keys(what: str, expected: set[str], found: set[str]) -> None:
-    """Refuse a state dict with a key too many or too few."""
-    if missing := sorted(expected - found):
-        raise ValueError(f"{what} lacks {missing[:5]} ({len(missing)} in all)")
-    if extra := sorted(found - expected):
-        raise ValueError(f"{what} has unknown {extra[:5]} ({len(extra)} in all)")
-
-
-def _check_ties(hf: nn.Module) -> None:
-    """Refuse a T5 whose encoder or decoder reads another embedding than the shared one."""
+def _check(hf: nn.Module, expected: set[str], found: set[str]) -> None:
+    """Refuse a key too many or too few, and a T5 of more than one token embedding."""
+    missing, extra = sorted(expected - found), sorted(found - expected)
+    require(not missing, f"{type(hf).__name__} lacks {missing[:5]} ({len(missing)} in all)")
+    require(not extra, f"{type(hf).__name__} has unknown {extra[:5]} ({len(extra)} in all)")
     sides = (hf.encoder, hf.decoder) if hasattr(hf, "shared") else ()
     require(
         all(torch.equal(side.embed_tokens.weight, hf.shared.weight) for side in sides),
@@ -239,20 +210,18 @@ def from_hf(hf: nn.Module) -> Bert | Gpt | T5:
     Raises:
         ValueError: a class or a setting that ours does not compute, or weights that do not fit.
     """
-    ours, rules = _twin(hf)
-    _check_ties(hf)
+    known = ", ".join(theirs.__name__ for family in FAMILIES for theirs in family.theirs)
+    family = next((family for family in FAMILIES if isinstance(hf, family.theirs)), None)
+    require(family is not None, f"{type(hf).__name__} is not supported, only {known}")
+    ours = family.ours(_config_from(family, hf))
+    rules = _rules(family, ours, bare=isinstance(hf, transformers.BertModel))
     theirs = hf.state_dict()
     named = {name for names in rules.values() for name in names}
     left_behind = {name for name in theirs if name.startswith("pooler.")} | TIED
-    _check_keys(type(hf).__name__, named, set(theirs) - (left_behind - named))
-    weights = {name: _read(names, theirs) for name, names in rules.items()}
+    _check(hf, named, set(theirs) - (left_behind - named))
+    weights = {k: torch.cat([_turned(n, theirs[n]) for n in v]) for k, v in rules.items()}
     ours.load_state_dict(ours.state_dict() | weights)
-    dtype = next(hf.parameters()).dtype
-    return ours.to(device=hf.device, dtype=dtype).train(hf.training)
-
-
-def _read(names: list[str], theirs: dict[str, Tensor]) -> Tensor:
-    return torch.cat([_turned(name, theirs[name]) for name in names])
+    return ours.to(device=hf.device, dtype=hf.dtype).train(hf.training)
 
 
 def to_hf(model: Bert | Gpt | T5) -> transformers.PreTrainedModel:
@@ -263,14 +232,12 @@ def to_hf(model: Bert | Gpt | T5) -> transformers.PreTrainedModel:
     """
     family = next((family for family in FAMILIES if isinstance(model, family.ours)), None)
     require(family is not None, f"{type(model).__name__} is not one of Bert, Gpt, T5")
-    sizes = {theirs: getattr(model.config, ours) for ours, theirs in _pairs(FIELDS + family.fields)}
-    hf, ours = family.new(model.config, sizes), model.state_dict()
+    hf, ours = _untrained(family, model.config), model.state_dict()
     weights: dict[str, Tensor] = {}
     for name, names in _rules(family, model).items():
         parts = zip(names, ours[name].chunk(len(names)), strict=True)
         weights |= {theirs: _turned(theirs, part) for theirs, part in parts}
-    _check_keys(type(hf).__name__, set(weights), set(hf.state_dict()) - (TIED - set(weights)))
     hf.load_state_dict(weights, strict=False)  # not strict: what is tied stands there once more
-    _check_ties(hf)
+    _check(hf, set(weights), set(hf.state_dict()) - (TIED - set(weights)))
     parameter = next(model.parameters())
     return hf.to(device=parameter.device, dtype=parameter.dtype).train(model.training)

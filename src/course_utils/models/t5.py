@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from course_utils.checks import check_ids, require
 
-from .base import Config, LanguageModel
-from .generation import Generated, continue_text, evaluating
+from .base import Config
+from .generation import Step, Writer
 from .layers import (
     CrossAttention,
     Dropout,
@@ -123,7 +123,7 @@ class T5Stack(nn.Module):
         return self.dropout(self.final_norm(x))
 
 
-class T5(LanguageModel):
+class T5(Writer):
     """Encoder, decoder and head over one shared token embedding."""
 
     def __init__(self, config: T5Config) -> None:
@@ -228,37 +228,15 @@ class T5(LanguageModel):
             hidden = hidden * self.config.hidden_size**-0.5
         return hidden, (self.token_embedding if self.config.tied else self.head).weight, None
 
-    @torch.no_grad()
-    def generate(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        max_new_tokens: int = 32,
-        *,
-        use_cache: bool = True,
-        **choice: object,
-    ) -> Generated:
-        """Write an output for each input row (B, S), starting from `decoder_start_token_id`.
+    def start(
+        self, input_ids: Tensor, attention_mask: Tensor | None, most: int, use_cache: bool
+    ) -> tuple[Tensor, Step]:
+        """Read the inputs, and begin at `decoder_start_token_id`; see `Writer`."""
+        memory = self.keys_values(self.encode(input_ids, attention_mask))
+        cache = KeyValueCache(self.config.num_decoder_layers, most) if use_cache else None
 
-        Args:
-            input_ids: the inputs, (B, S), padded on either side.
-            attention_mask: 0 at the padding, (B, S).
-            max_new_tokens: stop after so many, or when every row has met `eos_token_id`.
-            use_cache: False computes every step from the start, to compare.
-            choice: see `generation.continue_text`.
-
-        Raises:
-            ValueError: ids or mask of a wrong shape, dtype or range.
-        """
-        config = self.config
-        with evaluating(self):
-            memory = self.keys_values(self.encode(input_ids, attention_mask))
-        cache = KeyValueCache(config.num_decoder_layers, max_new_tokens) if use_cache else None
-
-        def step(ids: Tensor) -> Tensor:  # all ids so far (B, K) → logits of the next (B, V)
+        def step(ids: Tensor) -> Tensor:
             new = ids if cache is None else ids[:, cache.length :]
             return F.linear(*self.project(self.decode(new, memory, attention_mask, cache)[:, -1]))
 
-        start = input_ids.new_full((input_ids.size(0), 1), config.decoder_start_token_id)
-        ends = {"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id}
-        return continue_text(self, step, start, max_new_tokens, **ends | choice)
+        return input_ids.new_full((len(input_ids), 1), self.config.decoder_start_token_id), step

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course_utils.attention_masks import visibility
 from course_utils.objectives import causal_lm, masked_lm, mixture, span_corruption
-from course_utils.objectives.batch import IGNORE_INDEX, Batch, pooled_loss
+from course_utils.objectives.batch import IGNORE_INDEX, Batch
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,4 @@ OBJECTIVES: dict[str, Objective] = {
     "ul2_mixture": _row(mixture, "encoder-decoder", "9.3"),
 }
 
-__all__ = ["IGNORE_INDEX", "OBJECTIVES", "Batch", "Objective", "pooled_loss", "visibility"]
+__all__ = ["IGNORE_INDEX", "OBJECTIVES", "Batch", "Objective", "visibility"]

@@ -1,6 +1,6 @@
 """What a model is given and what it must predict: the one form that every objective produces."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
@@ -75,48 +75,31 @@ def token_loss(logits: Tensor | Projection, batch: Batch) -> Tensor:
     """
     lazy = isinstance(logits, tuple)
     shape = (*logits[0].shape[:-1], len(logits[1])) if lazy else tuple(logits.shape)
-    labels = _matching_labels(shape, batch)
-    if batch.num_predicted == 0:
-        raise ValueError(
-            f"nothing to predict: 0 of {batch.labels.numel()} labels, shape "
-            f"{tuple(batch.labels.shape)}, are set. Skip this batch, or choose positions with "
-            f'count="fixed", which takes at least one token of every row'
-        )
-    if batch.highest_label >= shape[-1]:
-        raise ValueError(
-            f"label {batch.highest_label} is outside the {shape[-1]} classes of logits "
-            f"{shape}: the model's vocab_size is smaller than the tokenizer's"
-        )
+    whole = shape[:-1] == batch.labels.shape
+    require(
+        whole or shape[:-1] == (batch.num_predicted,),
+        f"logits {shape} do not fit labels {(*batch.labels.shape,)} with {batch.num_predicted} "
+        "predicted tokens: give (batch, length, vocab), or (num_predicted, vocab) from "
+        "model(..., select=batch.predicted)",
+    )
+    require(
+        batch.num_predicted > 0,
+        f"nothing to predict: 0 of {batch.labels.numel()} labels, shape {(*batch.labels.shape,)}, "
+        'are set. Skip this batch, or choose positions with count="fixed", which takes at least '
+        "one token of every row",
+    )
+    require(
+        batch.highest_label < shape[-1],
+        f"label {batch.highest_label} is outside the {shape[-1]} classes of logits {shape}: the "
+        "model's vocab_size is smaller than the tokenizer's",
+    )
+    labels = batch.labels if whole else batch.labels[batch.predicted]
     if lazy:
         hidden, weight, bias = logits
         kept = labels != IGNORE_INDEX
         return projected_loss(hidden[kept], weight, bias, labels[kept])
     # Labels of -100 are left out of the sum *and* of the number it is divided by.
     return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE_INDEX)
-
-
-def _matching_labels(shape: tuple[int, ...], batch: Batch) -> Tensor:
-    if len(shape) == 3 and shape[:2] == batch.labels.shape:
-        return batch.labels
-    if len(shape) == 2 and shape[0] == batch.num_predicted:
-        return batch.labels[batch.predicted]
-    raise ValueError(
-        f"logits {shape} do not fit labels {tuple(batch.labels.shape)} with "
-        f"{batch.num_predicted} predicted tokens: give (batch, length, vocab), or "
-        f"(num_predicted, vocab) from model(..., select=batch.predicted)"
-    )
-
-
-def pooled_loss(losses: Iterable[float], counts: Iterable[int]) -> float:
-    """Loss of several batches together, in nats per predicted token.
-
-    Every batch mean is weighted with its own `num_predicted`. The plain mean of batch means
-    gives a token of a small batch more weight than a token of a large one.
-    """
-    pairs = [(float(loss), int(count)) for loss, count in zip(losses, counts, strict=True)]
-    total = sum(count for _, count in pairs)
-    require(total > 0, f"nothing was predicted in {len(pairs)} batches: no loss to report")
-    return sum(loss * count for loss, count in pairs) / total
 
 
 def choose(candidates: Tensor, counts: Tensor, generator: torch.Generator) -> Tensor:

@@ -57,6 +57,11 @@ def corrupt(
     """
     real = real_tokens(ids, attention_mask, vocab_size)
     check_rate(rate)
+    require(
+        min(mask_share, random_share) >= 0 and mask_share + random_share <= 1 + 1e-9,
+        f"mask_share={mask_share} and random_share={random_share} must be ≥ 0 and sum to at most "
+        "1; what is left is kept unchanged",
+    )
     named = {f"special_ids[{i}]": special for i, special in enumerate(special_ids)}
     check_token_ids(vocab_size, mask_token_id=mask_token_id, **named)
     specials = torch.tensor(sorted({*special_ids, mask_token_id}), device=ids.device)
@@ -65,11 +70,16 @@ def corrupt(
     pieces = torch.arange(vocab_size, device=ids.device)
     pieces = pieces[~torch.isin(pieces, specials)]
     require(len(pieces) > 0, f"all {vocab_size} ids are special: no random pieces to draw from")
-    shares = (mask_share, random_share)
-    inputs = {
-        "input_ids": _replace(ids, chosen, mask_token_id, pieces, shares, generator),
-        "attention_mask": real,
-    }
+    # One draw decides all three outcomes. With two draws the second share is conditional on the
+    # first (0.5, not 0.1), which is easy to get wrong. The draw is made per piece, also under
+    # whole-word masking, as in BERT's code.
+    draw = uniform(ids.shape, generator, ids.device)
+    # Random pieces are drawn from the non-special ones. BERT's and Hugging Face's code draw from
+    # the whole vocabulary, so [PAD] or [SEP] can appear in the middle of a sentence.
+    index = torch.randint(len(pieces), ids.shape, generator=generator, device=generator.device)
+    replaced = torch.where(draw < mask_share, mask_token_id, pieces[index.to(ids.device)])
+    hidden = torch.where(chosen & (draw < mask_share + random_share), replaced, ids.long())
+    inputs = {"input_ids": hidden, "attention_mask": real}
     if token_type_ids is not None:
         check_like(ids, token_type_ids=token_type_ids)
         inputs["token_type_ids"] = token_type_ids
@@ -124,29 +134,3 @@ def _choose_words(
         fits[:, :1] = True
         taken = torch.zeros_like(fits).scatter_(1, order, fits)
     return maskable & taken.gather(1, words)
-
-
-def _replace(
-    ids: Tensor,
-    chosen: Tensor,
-    mask_token_id: int,
-    pieces: Tensor,
-    shares: tuple[float, float],
-    generator: torch.Generator,
-) -> Tensor:
-    """Of the chosen, hide one share behind [MASK] and replace another by random `pieces`."""
-    hidden, randomised = shares
-    require(
-        min(shares) >= 0 and sum(shares) <= 1 + 1e-9,
-        f"mask_share={hidden} and random_share={randomised} must be ≥ 0 and sum to at most 1; what "
-        "is left is kept unchanged",
-    )
-    # One draw decides all three outcomes. With two draws the second share is conditional on the
-    # first (0.5, not 0.1), which is easy to get wrong. The draw is made per piece, also under
-    # whole-word masking, as in BERT's code.
-    draw = uniform(ids.shape, generator, ids.device)
-    # Random pieces are drawn from the non-special ones. BERT's and Hugging Face's code draw from
-    # the whole vocabulary, so [PAD] or [SEP] can appear in the middle of a sentence.
-    index = torch.randint(len(pieces), ids.shape, generator=generator, device=generator.device)
-    replaced = torch.where(draw < hidden, mask_token_id, pieces[index.to(ids.device)])
-    return torch.where(chosen & (draw < hidden + randomised), replaced, ids.long())

@@ -53,57 +53,40 @@ def corrupt(
     vocabulary: Vocabulary,
     generator: Generator,
     denoisers: Sequence[Denoiser] = UL2,
-    weights: Sequence[float] | None = None,
     mode_token_ids: dict[str, int] | None = None,
     attention_mask: Tensor | None = None,
     vocab_size: int | None = None,
 ) -> Batch:
-    """Corrupt each row of `ids` (batch, length) by a denoiser drawn with `weights` (default equal).
+    """Corrupt each row of `ids` (batch, length) by a denoiser drawn from `denoisers`.
+
+    A denoiser that stands there twice is drawn twice as often.
 
     With `mode_token_ids`, e.g. {"R": 5, "S": 6, "X": 7}, the inputs start with the token of the
-    row's mode. Otherwise as `span_corruption.corrupt`. Raises ValueError for no denoisers, weights
-    that do not fit, or a mode without a token.
+    row's mode. Otherwise as `span_corruption.corrupt`. Raises ValueError for no denoisers, or a
+    mode without a token.
     """
-    weights = weights or [1.0] * len(denoisers)
+    modes = mode_token_ids or {d.mode: 0 for d in denoisers}
+    missing = sorted({d.mode for d in denoisers} - modes.keys())
+    require(
+        len(denoisers) > 0 and not missing,
+        f"{len(denoisers)} denoisers, modes without a token: {missing}; give at least one denoiser "
+        "and one token for each mode",
+    )
+    check_token_ids(vocab_size, **{f"mode_token_ids[{m}]": i for m, i in modes.items()})
     real = real_tokens(ids, attention_mask)
-    _check(denoisers, weights, mode_token_ids or {d.mode: 0 for d in denoisers}, vocab_size)
-    chosen = _draw(len(ids), weights, generator)
+    even = torch.ones(len(denoisers), device=generator.device)
+    chosen = torch.multinomial(even, max(1, len(ids)), replacement=True, generator=generator)
+    chosen = chosen.cpu()[: len(ids)]
     # one setting a row, (batch,)
     rate = torch.tensor([d.rate for d in denoisers], dtype=torch.float64)[chosen]
     mean_span = torch.tensor([float(d.mean_span) for d in denoisers])[chosen]
     at_end = torch.tensor([d.suffix for d in denoisers])[chosen].to(ids.device)
-    modes = None
-    if mode_token_ids:
-        modes = torch.tensor([mode_token_ids[d.mode] for d in denoisers])[chosen]
-
+    mode_ids = torch.tensor([modes[d.mode] for d in denoisers])[chosen] if mode_token_ids else None
     lengths, width = row_lengths(real), ids.shape[1]
     spans = noise_mask(lengths, width, rate, mean_span, generator)
     noise = torch.where(at_end[:, None], suffix_mask(lengths, width, rate), spans)
-    layout = {"attention_mask": real, "vocab_size": vocab_size, "mode_ids": modes}
+    layout = {"attention_mask": real, "vocab_size": vocab_size, "mode_ids": mode_ids}
     return from_noise_mask(ids, noise, vocabulary, **layout)
 
 
 settings = span_corruption.settings
-
-
-def _draw(rows: int, weights: Sequence[float], generator: Generator) -> Tensor:
-    if not rows:
-        return torch.zeros(0, dtype=torch.long)
-    shares = torch.tensor([float(w) for w in weights], device=generator.device)
-    return torch.multinomial(shares, rows, replacement=True, generator=generator).cpu()
-
-
-def _check(
-    denoisers: Sequence[Denoiser],
-    weights: Sequence[float],
-    modes: dict[str, int],
-    vocab_size: int | None,
-) -> None:
-    missing = sorted({d.mode for d in denoisers} - set(modes))
-    require(
-        len(denoisers) == len(weights) > 0 and not missing,
-        f"{len(denoisers)} denoisers, weights={weights}, modes without a token: {missing}; give "
-        "one weight for each denoiser and one token for each mode",
-    )
-    if vocab_size is not None:
-        check_token_ids(vocab_size, **{f"mode_token_ids[{m}]": i for m, i in modes.items()})

@@ -275,9 +275,8 @@ def _interleave(first: Tensor, second: Tensor) -> Tensor:
 def _check_sentinels(
     raw: Tensor, needed: Tensor, vocabulary: Vocabulary, vocab_size: int | None
 ) -> None:
-    if vocab_size is not None:
-        named = ("first_sentinel_id", "eos_token_id", "pad_token_id")
-        check_token_ids(vocab_size, **{name: getattr(vocabulary, name) for name in named})
+    special = {name: i for name, i in vars(vocabulary).items() if name.endswith("_id")}
+    check_token_ids(vocab_size, **special)
     clash = raw[vocabulary.is_sentinel(raw)].tolist()
     require(
         not clash,

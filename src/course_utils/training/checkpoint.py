@@ -1,49 +1,41 @@
-"""Checkpoints that are either whole or not there: atomic writes, sha256 manifest, no pickle."""
+"""Checkpoints that are either whole or not there: one file, renamed into place, no pickle."""
 
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-KEEP = 2
 Tensors = dict[str, Tensor]
 
 
-def save(folder: Path, step: int, tensors: dict[str, Tensors], state: dict[str, Any]) -> Path:
-    """Write `folder/step-XXXXXXXX`; each dict of tensors becomes a file, `state` becomes JSON.
+def save(folder: Path, step: int, groups: dict[str, Tensors], state: dict[str, Any]) -> Path:
+    """Write `folder/step-<number>-<digest>.safetensors`: tensors as "group/name", `state` as JSON.
 
-    Everything is written and synced beside its place and then renamed into it, so that a reader,
-    or a run killed at any moment, finds a whole checkpoint or none. The last two are kept.
+    It is written and synced beside its place and then renamed into it, so that a reader, or a run
+    killed at any moment, finds a whole checkpoint or none. This one and the one before are kept.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
-    for name, group in tensors.items():
-        save_tensors(new / f"{name}.safetensors", group)
-    (new / "state.json").write_text(json.dumps(state))
-    sums = {path.name: _sha256(path) for path in sorted(new.iterdir())}
-    (new / "manifest.json").write_text(json.dumps(sums, indent=1))
-    for path in [*new.iterdir(), new]:
-        _sync(path)
-    place = folder / f"step-{step:08d}"
-    shutil.rmtree(place, ignore_errors=True)  # only ever a damaged one, passed over by `load`
-    new.rename(place)
+    new = folder / ".writing"
+    tensors = {f"{g}/{name}": t for g, group in groups.items() for name, t in group.items()}
+    save_tensors(new, tensors, {"state": json.dumps(state)})
+    _sync(new)
+    place = folder / f"step-{step:08d}-{_digest(new)}.safetensors"
+    new.replace(place)
     _sync(folder)
-    _prune(folder)
+    _prune(folder, place, step)
     return place
 
 
 def load(
     folder: Path, say: Callable[[str], None] = print
 ) -> tuple[dict[str, Tensors], dict] | None:
-    """Tensors and state of the newest whole checkpoint; None if there is no checkpoint at all.
+    """Groups of tensors and state of the newest whole checkpoint; None if there is none at all.
 
     A damaged one is passed over for the one before it, which is said in one line.
 
@@ -52,92 +44,68 @@ def load(
     """
     places = sorted(folder.glob("step-*"), reverse=True)
     for place in places:
-        fault = _fault(place)
-        if fault is None:
-            files = sorted(place.glob("*.safetensors"))
-            state = json.loads((place / "state.json").read_text())
-            return {path.stem: load_file(path) for path in files}, state
-        say(f"checkpoint {place} is damaged ({fault}): using the one before it")
+        if place.stem.endswith(_digest(place)):
+            return _read(place)
+        say(f"checkpoint {place} is damaged (sha256 differs): using the one before it")
     if places:
         raise ValueError(f"no whole checkpoint in {folder}: delete the folder to start afresh")
     return None
 
 
-def save_tensors(path: Path, tensors: Tensors) -> None:
+def _read(place: Path) -> tuple[dict[str, Tensors], dict]:
+    groups: dict[str, Tensors] = {}
+    with safe_open(place, "pt") as file:
+        for key in file.keys():  # noqa: SIM118 (no dict)
+            group, _, name = key.partition("/")
+            groups.setdefault(group, {})[name] = file.get_tensor(key)
+        return groups, json.loads(file.metadata()["state"])
+
+
+def save_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
     """Write tensors from any device as one safetensors file; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, path)
+    # clones, because the format holds no tensor twice and tied weights are one
+    kept = {
+        k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()
+    }
+    save_file(kept, path, metadata)
 
 
-def module_tensors(module: nn.Module) -> Tensors:
-    """Live weights and buffers by name; a tied weight once, under its first name."""
-    seen: dict[int, str] = {}
-    state = module.state_dict()
-    return {k: t for k, t in state.items() if seen.setdefault(t.data_ptr(), k) == k}
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
+    """AdamW's moments and step counts as "number of the parameter/what"."""
+    state = optimizer.state_dict()["state"]
+    return {f"{number}/{key}": value for number, of in state.items() for key, value in of.items()}
 
 
-@torch.no_grad()
-def restore_module(module: nn.Module, saved: Tensors) -> None:
-    """Copy saved weights into a module.
+def restore(model: nn.Module, optimizer: torch.optim.Optimizer, saved: dict[str, Tensors]) -> None:
+    """Put saved weights and moments back; the groups' settings stay those of the optimizer.
 
     Raises:
-        ValueError: names or shapes differ, naming the first that do.
+        ValueError: names or shapes of weights differ, naming those that do.
     """
-    live = module_tensors(module)
-    wrong = sorted(live.keys() ^ saved.keys())
-    wrong += [k for k in live if k in saved and live[k].shape != saved[k].shape]
-    if wrong:
-        raise ValueError(
-            f"the checkpoint is of another model: {wrong[:3]} differ in name or shape; build the "
-            "model with the same configuration, or use another folder"
-        )
-    for name, tensor in live.items():
-        tensor.copy_(saved[name])
-
-
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
-    """AdamW's moments and step counts as "parameter name/what"."""
-    names = {p: name for name, p in model.named_parameters()}
-    return {
-        f"{names[p]}/{key}": value
-        for p, state in optimizer.state.items()
-        for key, value in state.items()
-    }
-
-
-def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: Tensors) -> None:
-    """Put saved moments back; the groups' settings stay those of the optimizer."""
-    numbers: dict[str, int] = {}
-    names = {p: name for name, p in model.named_parameters()}
-    for group in optimizer.param_groups:
-        numbers |= {names[p]: len(numbers) + i for i, p in enumerate(group["params"])}
-    state: dict[int, Tensors] = {}
-    for key, value in saved.items():
-        name, what = key.rsplit("/", 1)
-        state.setdefault(numbers[name], {})[what] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def _fault(place: Path) -> str | None:
-    """Say what is wrong with a checkpoint, or None."""
     try:
-        sums = json.loads((place / "manifest.json").read_text())
-        wrong = [name for name, digest in sums.items() if _sha256(place / name) != digest]
-    except (OSError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-    return f"{', '.join(wrong)}: sha256 differs" if wrong else None
+        model.load_state_dict(saved["model"])
+    except RuntimeError as error:
+        raise ValueError(
+            f"the checkpoint is of another model: {error}; build the model with the same "
+            "configuration, or use another folder"
+        ) from None
+    state: dict[int, Tensors] = {}
+    for key, value in saved["optimizer"].items():
+        number, _, what = key.partition("/")
+        state.setdefault(int(number), {})[what] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
-def _prune(folder: Path) -> None:
-    for old in sorted(folder.glob("step-*"))[:-KEEP]:
-        shutil.rmtree(old)
-    for half in folder.glob(".writing-*"):
-        shutil.rmtree(half)
+def _prune(folder: Path, newest: Path, step: int) -> None:
+    before = [p for p in sorted(folder.glob("step-*")) if p.name < f"step-{step:08d}"]
+    for old in set(folder.glob("step-*")) - {newest, *before[-1:]}:
+        old.unlink()
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _sync(path: Path) -> None:

@@ -8,8 +8,9 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -168,11 +169,19 @@ class _Run:
         self.model.train()
         # leave the caller's random state as it was: training reseeds at every step
         devices = [self.device] if self.device.type == "cuda" else []
-        with self.bar, torch.random.fork_rng(devices), _compiled(self.model, self.config.compile):
-            while not self.result.finished:
-                self._step(self.result.step)
+        # Time goes into `hidden_states`, which forward, heads and losses all call; of a
+        # torch.compile(model) they would call the method of the model inside, uncompiled.
+        backbone = getattr(self.model, "backbone", self.model)
+        if self.config.compile:
+            backbone.hidden_states = torch.compile(backbone.hidden_states)
+        try:
+            with self.bar, torch.random.fork_rng(devices):
+                while not self.result.finished:
+                    self._step(self.result.step)
+        finally:
+            backbone.__dict__.pop("hidden_states", None)
         if self.best:
-            checkpoint.restore_module(self.model, self.best)
+            self.model.load_state_dict(self.best)
         self.model.eval()
         return self.result
 
@@ -210,15 +219,11 @@ class _Run:
         return float(self.accelerator.reduce(total, "sum"))
 
     def _check(self, batch: Batch, step: int) -> None:
-        rows, micro = len(batch.labels), self.config.accumulation
-        shape = (*batch.labels.shape,)
+        shape, micro = (*batch.labels.shape,), self.config.accumulation
         require(
-            batch.num_predicted > 0, f"step {step}: none of the labels {shape} is to be predicted"
-        )
-        require(
-            rows >= self.processes * micro,
-            f"step {step}: {rows} rows cannot be cut into {self.processes} processes × {micro} "
-            "micro-batches; use larger batches or fewer parts",
+            batch.num_predicted > 0 and shape[0] >= self.processes * micro,
+            f"step {step}: labels {shape}, {batch.num_predicted} of them to be predicted, cannot "
+            f"be cut into {self.processes} processes × {micro} micro-batches; use larger batches",
         )
 
     def _require_finite(self, value: float, what: str, step: int, batch: Batch) -> None:
@@ -257,8 +262,7 @@ class _Run:
         if result.best_loss is None or loss < result.best_loss:
             result.best_loss, result.best_step, result.without_best = loss, done, 0
             if self.config.patience:
-                live = checkpoint.module_tensors(self.model)
-                self.best = {name: tensor.detach().cpu().clone() for name, tensor in live.items()}
+                self.best = deepcopy(self.model.state_dict())
         return values
 
     def _log(self, checked: dict[str, float]) -> None:
@@ -268,12 +272,14 @@ class _Run:
         def total(key: str) -> float:
             return sum(now[key] for now in since)
 
+        dtype = torch.float32 if self.accelerator.mixed_precision == "no" else torch.bfloat16
+        peak = self.processes * matmul_peak(self.device.type, dtype)
         record = {
             **{key: getattr(result, key) for key in ("step", "tokens", "predicted", "flops")},
             "loss": total("loss") / len(since),
             **{key: since[-1][key] for key in ("learning_rate", "grad_norm")},
             "tokens_per_second": total("tokens") / total("seconds"),
-            "mfu": total("flops") / total("seconds") / self._peak(),
+            "mfu": total("flops") / total("seconds") / peak,
             **checked,
         }
         result.history.append(record)
@@ -284,16 +290,10 @@ class _Run:
         speed = f"{record['tokens_per_second']:,.0f} tokens/s, MFU {record['mfu']:.0%}"
         self.bar.set_postfix_str(f"loss {record['loss']:.3f}, {speed}", refresh=False)
 
-    def _peak(self) -> float:
-        dtype = torch.float32 if self.accelerator.mixed_precision == "no" else torch.bfloat16
-        return self.processes * matmul_peak(self.device.type, dtype)
-
     def _save(self) -> None:
         if self.main:
-            tensors = {
-                "model": checkpoint.module_tensors(self.model),
-                "optimizer": checkpoint.optimizer_tensors(self.model, self.raw_optimizer),
-            } | ({"best": self.best} if self.best else {})
+            moments = checkpoint.optimizer_tensors(self.raw_optimizer)
+            tensors = {"model": self.model.state_dict(), "optimizer": moments, "best": self.best}
             state = {"config": asdict(self.config), "result": asdict(self.result)}
             checkpoint.save(self.out / "checkpoints", self.result.step, tensors, state)
         self.accelerator.wait_for_everyone()
@@ -302,13 +302,11 @@ class _Run:
         """Take up the newest whole checkpoint in `out`, if any; the log keeps what led to it."""
         if self.out is None:
             return
-        say = print if self.main else lambda line: None
-        found = checkpoint.load(self.out / "checkpoints", say)
+        found = checkpoint.load(self.out / "checkpoints", self.accelerator.print)
         if found:
             tensors, state = found
             _require_same(state["config"], self.config, self.out)
-            checkpoint.restore_module(self.model, tensors["model"])
-            checkpoint.restore_optimizer(self.model, self.raw_optimizer, tensors["optimizer"])
+            checkpoint.restore(self.model, self.raw_optimizer, tensors)
             self.result, self.best = TrainResult(**state["result"]), tensors.get("best", {})
             self.bar.update(self.result.step)
         if self.main:
@@ -335,22 +333,6 @@ def weighted(loss: Tensor | dict[str, Tensor], part: Batch, whole: dict[str, int
     return sum(term * (own[name] / whole[name]) for name, term in terms.items())
 
 
-@contextmanager
-def _compiled(model: nn.Module, wanted: bool) -> Iterator[None]:
-    """Run the backbone's `hidden_states` compiled for a while.
-
-    That is where the time goes, and what forward, the heads and `objective_loss` all call. Of a
-    `torch.compile(model)` the losses would call the method of the model inside, uncompiled.
-    """
-    backbone = getattr(model, "backbone", model)
-    if wanted:
-        backbone.hidden_states = torch.compile(backbone.hidden_states)
-    try:
-        yield
-    finally:
-        backbone.__dict__.pop("hidden_states", None)
-
-
 def _every(done: int, interval: int) -> bool:
     return interval > 0 and done % interval == 0
 
@@ -368,9 +350,9 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 
 def _require_same(saved: dict, config: TrainConfig, out: Path) -> None:
     now = json.loads(json.dumps(asdict(config)))
-    free = {"checkpoint_every", "device"}  # they do not change what is computed
-    names = [name for name in now if now[name] != saved.get(name) and name not in free]
-    differ = [f"{name} {saved.get(name)!r} → {now[name]!r}" for name in sorted(names)]
+    for free in ("checkpoint_every", "device"):  # they do not change what is computed
+        now[free] = saved.get(free)
+    differ = [f"{k} {saved.get(k)!r} → {v!r}" for k, v in sorted(now.items()) if v != saved.get(k)]
     require(
         not differ,
         f"{out} holds a run with another configuration ({', '.join(differ)}); go on with the same "

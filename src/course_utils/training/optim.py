@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from course_utils.checks import require
+
 SCHEDULES = ("constant", "linear", "cosine", "wsd")
 
 
@@ -70,8 +72,7 @@ class TrainConfig:
         self._require(self.device in ("auto", "cpu"), "device", '"auto" or "cpu"')
 
     def _require(self, holds: bool, field: str, what: str) -> None:
-        if not holds:
-            raise ValueError(f"TrainConfig.{field} is {getattr(self, field)!r}; it must be {what}")
+        require(holds, f"TrainConfig.{field} is {getattr(self, field)!r}; it must be {what}")
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
@@ -82,16 +83,12 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
     if config.schedule == "wsd":
         start = max(start, config.steps - round(config.decay_fraction * config.steps))
     done = max(0, step - start) / max(1, config.steps - start)  # 0 … just below 1
-    left = {
-        "constant": 1.0,
-        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
-    }.get(config.schedule, 1 - done)
+    shapes = {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
+    left = shapes.get(config.schedule, 1 - done)
     return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * left)
 
 
-def parameter_groups(
-    model: nn.Module, weight_decay: float, embedding_rate: float = 1.0
-) -> list[dict]:
+def parameter_groups(model: nn.Module, decay: float, embedding_rate: float = 1.0) -> list[dict]:
     """AdamW's groups: matrices and embeddings decay; norms and every bias do not.
 
     Embeddings are decayed, as BERT and GPT-2 do; T5's relative attention bias counts as a bias.
@@ -102,20 +99,16 @@ def parameter_groups(
         ValueError: nothing is trainable.
     """
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if not trainable:
-        raise ValueError("no parameter is trainable: every layer is frozen; freeze fewer layers")
+    require(trainable, "no parameter is trainable: every layer is frozen; freeze fewer layers")
     decayed = {name for name, p in trainable.items() if p.ndim >= 2 and "bias" not in name}
     kept = {name for name, p in trainable.items() if p.ndim < 2 or "bias" in name}
     assert not decayed & kept and decayed | kept == trainable.keys(), "groups overlap or leave some"
     embedding = {name for name in decayed if name.endswith("token_embedding.weight")}
-    groups = [
-        (decayed - embedding, weight_decay, 1.0),
-        (embedding, weight_decay, embedding_rate),
-        (kept, 0.0, 1.0),
-    ]
+    rest = decayed - embedding
+    groups = [(rest, decay, 1.0), (embedding, decay, embedding_rate), (kept, 0.0, 1.0)]
     return [
-        {"params": [trainable[n] for n in sorted(names)], "weight_decay": decay, "factor": factor}
-        for names, decay, factor in groups
+        {"params": [trainable[n] for n in sorted(names)], "weight_decay": rate, "factor": factor}
+        for names, rate, factor in groups
         if names
     ]
 
@@ -123,9 +116,7 @@ def parameter_groups(
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`."""
     groups = parameter_groups(model, config.weight_decay, config.embedding_rate)
-    return torch.optim.AdamW(
-        groups, lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True
-    )
+    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=True)
 
 
 def freeze(model: nn.Module, what: str) -> int:
@@ -141,36 +132,21 @@ def freeze(model: nn.Module, what: str) -> int:
         ValueError: an unknown name, more blocks than there are, or a model without its own head.
     """
     backbone = getattr(model, "backbone", model)
-    kind, _, count = what.partition(":")
-    if kind == "all_but_head" and not count:
-        frozen = _all_but_head(model, backbone)
-    elif what == "embeddings" or (kind == "bottom" and count.isdigit()):
-        frozen = _bottom(backbone, int(count or 0))
-    else:
-        raise ValueError(
-            f'cannot freeze {what!r}; it is "embeddings", "bottom:k" or "all_but_head"'
-        )
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def _bottom(backbone: nn.Module, count: int) -> list[nn.Parameter]:
-    """Embeddings with their norm, and the first `count` blocks of every stack."""
     stacks = [m.blocks for m in backbone.modules() if hasattr(m, "blocks")]
-    if any(count > len(blocks) for blocks in stacks):
-        raise ValueError(f"bottom:{count} was asked for, the model has {len(stacks[0])} blocks")
-    parts = [m for name, m in backbone.named_children() if "embedding" in name]
-    parts += [block for blocks in stacks for block in blocks[:count]]
-    return [parameter for part in parts for parameter in part.parameters()]
-
-
-def _all_but_head(model: nn.Module, backbone: nn.Module) -> list[nn.Parameter]:
-    if backbone is not model:
-        return list(backbone.parameters())
-    if not hasattr(model, "head"):
-        raise ValueError(
-            f"{type(model).__name__}'s output matrix is its token embedding, so there is no head "
-            "to leave; put a head of models.heads on it first"
-        )
-    return [p for name, p in model.named_parameters() if not name.startswith("head.")]
+    embeddings = [m for name, m in backbone.named_children() if "embedding" in name]
+    parts = {
+        f"bottom:{k}": embeddings + [block for blocks in stacks for block in blocks[:k]]
+        for k in range(min(map(len, stacks)) + 1)
+    }
+    parts["embeddings"] = embeddings
+    if backbone is not model or hasattr(model, "head"):
+        head = None if backbone is not model else model.head
+        parts["all_but_head"] = [m for m in backbone.children() if m is not head]
+    require(
+        what in parts,
+        f"cannot freeze {what!r} of this {type(model).__name__}, only {', '.join(parts)}; where "
+        "the output matrix is the token embedding, put a head of models.heads on it first",
+    )
+    for part in parts[what]:
+        part.requires_grad_(False)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
