@@ -15,10 +15,10 @@ from course_utils.models.layers import (
     CrossAttention,
     FeedForward,
     KeyValueCache,
-    RelativePositionBias,
     SelfAttention,
     drop,
 )
+from course_utils.models.t5 import RelativePositionBias
 
 VOCAB, LENGTH = 61, 12
 
@@ -744,11 +744,11 @@ def test_next_sentence_logits_need_their_head() -> None:
         (tiny_bert, {"type_vocab_size": 0}, "type_vocab_size must be at least 1, got 0"),
         (tiny_gpt, {"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         (tiny_t5, {"head_size": 0}, "head_size must be at least 1"),
-        (tiny_t5, {"relative_buckets": 6}, "relative_buckets must be a multiple of 4: 6"),
+        (tiny_t5, {"relative_buckets": 6}, "relative_buckets 6 must be a multiple of 4"),
         (
             tiny_t5,
             {"relative_max_distance": 4},
-            "relative_max_distance 4 must exceed half of the 8",
+            "relative_max_distance 4 exceed half of them",
         ),
     ],
 )

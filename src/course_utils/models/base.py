@@ -1,7 +1,5 @@
 """What Bert, Gpt and T5 have in common: checked sizes, the door, and the way to logits."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -54,11 +52,11 @@ class LanguageModel(nn.Module):
         """
         hidden = self.hidden_states(*inputs, **named)
         if select is not None:
-            if select.dtype != torch.bool or select.shape != hidden.shape[:-1]:
-                raise ValueError(
-                    f"select must be a bool mask of shape {(*hidden.shape[:-1],)}, got "
-                    f"{describe(select)}; labels != -100 makes one"
-                )
+            require(
+                select.dtype == torch.bool and select.shape == hidden.shape[:-1],
+                f"select must be a bool mask of shape {(*hidden.shape[:-1],)}, got "
+                f"{describe(select)}; labels != -100 makes one",
+            )
             hidden = hidden[select]
         return F.linear(*self.project(hidden))
 
@@ -84,12 +82,8 @@ class LanguageModel(nn.Module):
         check_mask(mask, (rows, keys), (rows, keys, keys))
         if not readable(mask):
             return mask
-        empty = ~mask.bool().flatten(1).any(-1)
-        if empty.any():
-            hidden = empty.nonzero().flatten().tolist()
-            raise ValueError(
-                f"attention_mask hides all tokens of row(s) {hidden}: drop empty texts"
-            )
+        hidden = [row for row, seen in enumerate(mask.flatten(1).any(-1).tolist()) if not seen]
+        require(not hidden, f"attention_mask hides all tokens of row(s) {hidden}: drop empty texts")
         return None if bool(mask.all()) else mask
 
 

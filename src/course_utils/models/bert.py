@@ -1,7 +1,5 @@
 """BERT: an encoder that sees both sides (Devlin et al. 2019, arXiv 1810.04805, §3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Choosing the next token and writing a text with it: one loop for GPT and for T5."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

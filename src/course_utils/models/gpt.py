@@ -1,7 +1,5 @@
 """GPT-2: a decoder that sees the left side only (Radford et al. 2019, §2.3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.attention_masks import real_positions, visible_keys
+from course_utils.checks import require
 
 from .base import Config, init_normal
 from .generation import Step, Writer
@@ -129,8 +128,8 @@ class Gpt(Writer):
     ) -> tuple[Tensor, Step]:
         """Begin at the prompts; see `Writer`."""
         mask = self.check_inputs(input_ids, attention_mask, more=most)
-        if mask is not None and not bool((mask.dim() == 2) & mask[:, -1].all()):
-            raise ValueError("a prompt ends in padding: pad on the left (padding_side='left')")
+        ends = mask is None or (mask.dim() == 2 and bool(mask[:, -1].all()))
+        require(ends, "a prompt ends in padding: pad on the left (padding_side='left')")
         length = input_ids.size(1)
         cache = KeyValueCache(self.config.num_layers, length + most) if use_cache else None
 

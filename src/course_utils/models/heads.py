@@ -1,7 +1,5 @@
 """What is put on top of a pre-trained model for a task: one small linear map each."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -3,8 +3,6 @@
 One row of `FAMILIES` a paradigm; both directions read it.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any

@@ -4,15 +4,13 @@ Shapes are written at line ends: B batch, T length (Q queries, K keys), H heads,
 d hidden size, V vocabulary. Everything is written once here and used by all three paradigms.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.attention_masks import visible_keys
+from course_utils.checks import require
 
 from .base import Config
 
@@ -74,8 +72,8 @@ class KeyValueCache:
             ValueError: more tokens than the capacity.
         """
         end = self.length + new.size(3)
-        if end > self.capacity:
-            raise ValueError(f"the cache holds {self.capacity} tokens, {end} were asked for")
+        fits = end <= self.capacity
+        require(fits, f"the cache holds {self.capacity} tokens, {end} were asked for")
         if self.layers[layer] is None:
             self.layers[layer] = new.new_zeros((*new.shape[:3], self.capacity, new.size(4)))
         self.layers[layer].narrow(3, self.length, new.size(3)).copy_(new)
@@ -203,43 +201,6 @@ class FeedForward(nn.Module):
         if self.gate is None:
             return self.down(self.dropout(self.activation(self.up(x))))
         return self.down(self.dropout(self.activation(self.gate(x)) * self.up(x)))
-
-
-class RelativePositionBias(nn.Module):
-    """T5's learned bias per head and bucketed distance (Raffel et al. 2020, §2.1).
-
-    Half of the buckets hold one distance each, the other half grow logarithmically up to
-    `max_distance`. Two-way in the encoder; the decoder looks back only and uses all for it.
-    """
-
-    def __init__(self, config: Config, two_way: bool) -> None:
-        super().__init__()
-        self.num_buckets, self.two_way = config.relative_buckets, two_way
-        self.max_distance = config.relative_max_distance
-        self.bias = nn.Embedding(self.num_buckets, config.num_heads)
-
-    def buckets(self, distance: Tensor) -> Tensor:
-        """Map key position minus query position (any shape) to bucket numbers."""
-        half = self.num_buckets // 2 if self.two_way else self.num_buckets
-        side = (distance > 0).long() * half if self.two_way else 0
-        steps = distance.abs() if self.two_way else (-distance).clamp(min=0)
-        exact = half // 2
-        # clamp(min=1) only keeps log finite: those entries take the exact branch below
-        growth = torch.log(steps.clamp(min=1).float() / exact) / torch.log(
-            torch.tensor(self.max_distance / exact)
-        )
-        far = (exact + (growth * (half - exact)).long()).clamp(max=half - 1)
-        return side + torch.where(steps < exact, steps, far)
-
-    def forward(self, mask: Tensor) -> Tensor:
-        """Bias of every position (query) over every other (key), −∞ where it may not look.
-
-        `mask` (B, T), 1 = real token; one-way, causality forbids too: (B, H, T, T).
-        """
-        positions = torch.arange(mask.size(-1), device=self.bias.weight.device)
-        buckets = self.buckets(positions[None, :] - positions[:, None])  # (T, T)
-        bias = self.bias(buckets).permute(2, 0, 1).unsqueeze(0)  # (1, H, T, T)
-        return add_mask(bias, visible_keys(mask, len(positions), causal=not self.two_way))
 
 
 def add_mask(scores: Tensor, mask: Tensor) -> Tensor:

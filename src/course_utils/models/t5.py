@@ -3,26 +3,20 @@
 Version 1.0 by default; `gated=True, tied=False` is version 1.1.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.attention_masks import visible_keys
 from course_utils.checks import check_ids, require
 
 from .base import Config
 from .generation import Step, Writer
-from .layers import (
-    CrossAttention,
-    Dropout,
-    FeedForward,
-    KeyValueCache,
-    RelativePositionBias,
-    SelfAttention,
-)
+from .layers import CrossAttention, Dropout, FeedForward, KeyValueCache, SelfAttention, add_mask
+
+Memory = list[tuple[Tensor, Tensor]]  # keys and values of the encoder, for each decoder block
 
 
 @dataclass(frozen=True)
@@ -51,15 +45,50 @@ class T5Config(Config):
         """Check the sizes."""
         super().__post_init__()
         buckets, furthest = self.relative_buckets, self.relative_max_distance
-        whole = buckets >= 4 and buckets % 4 == 0
-        require(whole, f"relative_buckets must be a multiple of 4: {buckets}")
         require(
-            furthest > buckets // 2,
-            f"relative_max_distance {furthest} must exceed half of the {buckets} buckets, which "
-            "hold one distance each",
+            buckets >= 4 and buckets % 4 == 0 and furthest > buckets // 2,
+            f"relative_buckets {buckets} must be a multiple of 4, and relative_max_distance "
+            f"{furthest} exceed half of them, which hold one distance each",
         )
         if self.scale_logits is None:
             object.__setattr__(self, "scale_logits", self.tied)
+
+
+class RelativePositionBias(nn.Module):
+    """T5's learned bias per head and bucketed distance (Raffel et al. 2020, §2.1).
+
+    Half of the buckets hold one distance each, the other half grow logarithmically up to
+    `max_distance`. Two-way in the encoder; the decoder looks back only and uses all for it.
+    """
+
+    def __init__(self, config: T5Config, two_way: bool) -> None:
+        super().__init__()
+        self.num_buckets, self.two_way = config.relative_buckets, two_way
+        self.max_distance = config.relative_max_distance
+        self.bias = nn.Embedding(self.num_buckets, config.num_heads)
+
+    def buckets(self, distance: Tensor) -> Tensor:
+        """Map key position minus query position (any shape) to bucket numbers."""
+        half = self.num_buckets // 2 if self.two_way else self.num_buckets
+        side = (distance > 0).long() * half if self.two_way else 0
+        steps = distance.abs() if self.two_way else (-distance).clamp(min=0)
+        exact = half // 2
+        # clamp(min=1) only keeps log finite: those entries take the exact branch below
+        growth = torch.log(steps.clamp(min=1).float() / exact) / torch.log(
+            torch.tensor(self.max_distance / exact)
+        )
+        far = (exact + (growth * (half - exact)).long()).clamp(max=half - 1)
+        return side + torch.where(steps < exact, steps, far)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """Bias of every position (query) over every other (key), −∞ where it may not look.
+
+        `mask` (B, T), 1 = real token; one-way, causality forbids too: (B, H, T, T).
+        """
+        positions = torch.arange(mask.size(-1), device=self.bias.weight.device)
+        buckets = self.buckets(positions[None, :] - positions[:, None])  # (T, T)
+        bias = self.bias(buckets).permute(2, 0, 1).unsqueeze(0)  # (1, H, T, T)
+        return add_mask(bias, visible_keys(mask, len(positions), causal=not self.two_way))
 
 
 class T5Block(nn.Module):
@@ -111,7 +140,7 @@ class T5Stack(nn.Module):
         self,
         x: Tensor,
         bias: Tensor,
-        memory: list[tuple[Tensor, Tensor]] | None = None,
+        memory: Memory | None = None,
         memory_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
@@ -167,14 +196,14 @@ class T5(Writer):
         mask = input_ids.new_ones(1, input_ids.size(1)) if mask is None else mask
         return self.encoder(self.token_embedding(input_ids), self.encoder.position_bias(mask))
 
-    def keys_values(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def keys_values(self, memory: Tensor) -> Memory:
         """Project the encoder's output (B, S, d) for each decoder block's cross-attention."""
         return [block.cross_attention.keys_values(memory) for block in self.decoder.blocks]
 
     def decode(
         self,
         decoder_input_ids: Tensor,
-        memory: list[tuple[Tensor, Tensor]],
+        memory: Memory,
         attention_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
@@ -203,10 +232,7 @@ class T5(Writer):
         return cache.position_bias[:, :, cache.length : end, :end]
 
     def hidden_states(
-        self,
-        input_ids: Tensor,
-        decoder_input_ids: Tensor,
-        attention_mask: Tensor | None = None,
+        self, input_ids: Tensor, decoder_input_ids: Tensor, attention_mask: Tensor | None = None
     ) -> Tensor:
         """Last hidden states of the decoder (B, T, d) for inputs (B, S) and targets (B, T).
 
@@ -215,11 +241,8 @@ class T5(Writer):
         """
         memory = self.keys_values(self.encode(input_ids, attention_mask))
         check_ids(decoder_input_ids, self.config.vocab_size, "decoder_input_ids")
-        rows, targets = len(input_ids), len(decoder_input_ids)
-        if rows != targets:
-            raise ValueError(
-                f"input_ids has {rows} rows, decoder_input_ids {targets}: they must be pairs"
-            )
+        pair = f"input_ids has {len(input_ids)} rows, decoder_input_ids {len(decoder_input_ids)}"
+        require(len(input_ids) == len(decoder_input_ids), f"{pair}: they must be pairs")
         return self.decode(decoder_input_ids, memory, attention_mask)
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:

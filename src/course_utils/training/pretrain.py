@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def batches(row: Recipe, documents: Sequence[str], tokenizer: Any) -> Callable[[
     def batch_at(step: int) -> Batch:
         length, count = row.rows_of(step)
         numbers = rows_at(step, len(rows[length]), count, seed)
-        return corrupt(rows[length][numbers], generator_at("hide", seed, step))
+        return corrupt(rows[length][numbers], generator=generator_at("hide", seed, step))
 
     return batch_at
 
@@ -95,13 +96,12 @@ def held_out_batches(row: Recipe, documents: Sequence[str], tokenizer: Any) -> l
     """256 rows to validate on; their masks are the same in every run, whatever its seed."""
     corrupt = _corrupter(row, tokenizer)
     parts = text_rows(documents, tokenizer, row.lengths[-1], wrapped=row.wrapped)[:256].split(64)
-    return [corrupt(part, generator_at("held out", number)) for number, part in enumerate(parts)]
+    return [corrupt(part, generator=generator_at("held out", n)) for n, part in enumerate(parts)]
 
 
 def _corrupter(row: Recipe, tokenizer: Any) -> Callable[..., Batch]:
     objective = OBJECTIVES[row.objective]
-    fixed = objective.settings(tokenizer) | row.options
-    return lambda ids, generator: objective.corrupt(ids, **fixed, generator=generator)
+    return partial(objective.corrupt, **objective.settings(tokenizer) | row.options)
 
 
 def _facts(row: Recipe, model: nn.Module, result: TrainResult) -> dict[str, Any]:
