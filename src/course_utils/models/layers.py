@@ -99,11 +99,10 @@ def attend(
     """Mix values by attention weights (Vaswani et al. 2017, §3.2.1): (B, H, Q, D).
 
     Through PyTorch's fused kernel, except on a CPU where it has none: with dropout, with a learned
-    bias as mask, in bfloat16, and for the single query of a generation step the plain formula is
-    faster.
+    bias as mask, and in bfloat16.
     """
     learned = mask is not None and mask.requires_grad
-    plain = dropout > 0 or learned or query.size(2) == 1 or query.dtype == torch.bfloat16
+    plain = dropout > 0 or learned or query.dtype == torch.bfloat16
     if query.device.type != "cpu" or not plain:
         return F.scaled_dot_product_attention(
             query, key, value, mask, dropout, is_causal=causal, scale=scale
