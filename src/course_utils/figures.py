@@ -162,7 +162,7 @@ def curves(
                 axes.plot(*dots[name], "o", gid=f"dots-{name.replace(' ', '-')}", **look)
         for name, (at, value) in (points or {}).items():
             axes.plot([at], [value], "o", color=theme.ink, markersize=5)
-            lowest = any(value <= min(ys) for _, ys in series.values())  # its curve rises beside it
+            lowest = any(value == min(ys) for _, ys in series.values())  # its curve rises beside it
             shift = (4, -12) if lowest else (4, 5)
             axes.annotate(name, (at, value), shift, textcoords="offset points", fontsize=9)
         for name, level in (levels or {}).items():
