@@ -1,7 +1,10 @@
 """Every page of the book in Chromium: served and from disk, light and dark, wide and on a phone."""
 
+import functools
+import gzip
 import os
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -85,7 +88,7 @@ class Watched:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_served_page(browser, address, axe, name, scheme):
+def test_served_page(browser, site, address, axe, name, scheme):
     with Watched(browser, address, name, scheme) as watched:
         page = watched.page
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
@@ -94,7 +97,22 @@ def test_served_page(browser, address, axe, name, scheme):
         page.set_viewport_size({"width": 375, "height": 800})
         page.wait_for_timeout(100)
         assert page.evaluate(TOO_WIDE) == []
+        assert weight(page, site, address) <= 1.2e6
         assert watched.wrong == []
+
+
+@functools.cache
+def compressed(path: Path) -> int:
+    """Bytes of a file as a server sends it."""
+    return len(gzip.compress(path.read_bytes()))
+
+
+def weight(page: Page, site: Path, address: str) -> int:
+    """Bytes of a page and all that it has loaded by now, compressed."""
+    script = "[location.href, ...performance.getEntriesByType('resource').map(r => r.name)]"
+    urls = [url for url in page.evaluate(script) if url.startswith(address)]
+    names = {url.split("?")[0].split("#")[0] for url in urls}
+    return sum(compressed(site / unquote(name.removeprefix(f"{address}/"))) for name in names)
 
 
 @pytest.mark.parametrize("name", PAGES)

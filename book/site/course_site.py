@@ -1,5 +1,12 @@
 """Sphinx extension of this book: repairs of the pages that a style sheet cannot make."""
 
+import html
+import json
+import re
+from pathlib import Path
+
+STILLS = Path(__file__).parent / "style/stills"
+
 REPAIRS = {
     # ARIA roles with which docutils' lists of references are not valid
     '<div role="list" class="citation-list">': "<div>",
@@ -27,12 +34,28 @@ def measured(app, docname, source):
 
 
 def enliven(app, pagename, templatename, context, doctree):
-    """Give the scripts of live figures and of quizzes to the pages that have any."""
+    """Give scripts and stills of live figures, and those of quizzes, to the pages that have any."""
     body = context.get("body", "")
     if "data-live=" in body or "MCButton" in body:
+        context["body"] = re.sub(r'<div class="live" data-live="([\w-]+)">', picture(context), body)
         app.add_js_file(None, body='document.documentElement.classList.add("scripted")')
         app.add_js_file("live/live.js", loading_method="defer")
         app.add_css_file("live.css")
+
+
+def picture(context):
+    """What puts its still picture into the place of a live figure, as far as one was taken."""
+    path = STILLS / "stills.json"
+    stills = json.loads(path.read_text("utf-8"))["stills"] if path.is_file() else {}
+
+    def with_picture(match):
+        if (still := stills.get(match[1])) is None:
+            return match[0]
+        source = context["pathto"](f"_static/stills/{match[1]}.png", resource=True)
+        size = f'width="{still["width"]}" height="{still["height"]}"'
+        return f'{match[0]}<img src="{source}" {size} loading="lazy" alt="{html.escape(still["alt"])}">'
+
+    return with_picture
 
 
 def setup(app):

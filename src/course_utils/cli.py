@@ -343,6 +343,32 @@ def web_train() -> None:
     typer.echo(f"written to {heads.FOLDER}")
 
 
+@web_app.command("stills")
+def web_stills() -> None:
+    """Take the pictures that stand for the live figures where there are no scripts."""
+    from course_utils.web import stills
+
+    try:
+        stills.take(say=typer.echo)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    typer.echo(f"written to {stills.FOLDER}")
+
+
+@web_app.command("bench")
+def web_bench() -> None:
+    """Time the page's models in Chromium and against PyTorch, and write that into the book."""
+    from course_utils import book as builder
+    from course_utils.web import timing
+
+    try:
+        found = timing.measure()
+        timing.save(found, builder.ROOT)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    typer.echo(timing.table(found))
+
+
 @app.command()
 def tokenizer() -> None:
     """Train the course's tokenizer again and write it where the shipped one is."""

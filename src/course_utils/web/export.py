@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) 
             call = f'livePart("{name}", {number}, "{part}");\n'
             written.append(write(folder / f"{name}-{number}.js", call))
     worker = bundle(source / "engine/worker.js")
-    page = {"models": headers, "merges": merges(), "worker": worker, "scaling": scaling_points()}
+    page = {"models": headers, "merges": merges(), "worker": worker, "measured": measured()}
     code = bundle(source / "page/live.js")
     content = f"window.liveData = {json.dumps(page, separators=(',', ':'))};\n{code}"
     return [write(folder / "live.js", content), *written]
@@ -73,12 +73,43 @@ def shipped() -> dict[str, Any]:
     return {name: from_hf(load_pretrained(name).model) for name in there}
 
 
-def scaling_points() -> list[list[float]]:
-    """Parameters without embeddings and mean held-out loss of our own GPTs, once measured."""
-    if "scaling-law" not in record.available():
-        return []
-    sizes = record.load("scaling-law")["results"]["sizes"]
-    return [[row["parameters"], row["loss"]["mean"]] for row in sizes]
+def measured() -> dict[str, Any]:
+    """What live figures show of the committed records; what was not measured is left out."""
+    there = record.available()
+    return {key: make(record.load(name)) for name, (key, make) in SHOWN.items() if name in there}
+
+
+def scaling(made: dict[str, Any]) -> dict[str, Any]:
+    """Our GPTs as [parameters without embeddings, held-out nats a token], and the fitted law."""
+    results = made["results"]
+    points = [[row["parameters"], row["loss"]["mean"]] for row in results["sizes"]]
+    return {"points": points, "fit": results["fit"]}
+
+
+def tuned(made: dict[str, Any]) -> dict[str, Any]:
+    """Test accuracy of each mini, all weights fine-tuned on so many `sentences`."""
+    scores = {name: run["test_accuracy"] for name, run in made["results"]["models"].items()}
+    spread = {name: {"mean": score["mean"], "sd": score["sd"]} for name, score in scores.items()}
+    return spread | {"sentences": made["settings"]["examples"]}
+
+
+def labels(made: dict[str, Any]) -> dict[int, float]:
+    """Mean test accuracy of the pre-trained bert-mini by number of labelled sentences."""
+    rows = [row for row in made["results"]["points"] if row["model"] == "bert-mini, pre-trained"]
+    return {row["examples"]: row["mean"] for row in rows}
+
+
+def flops(made: dict[str, Any]) -> dict[str, float]:
+    """Operations of pre-training each mini, counted."""
+    return {row["model"]: row["formula_flops"] for row in made["results"]["course"]}
+
+
+SHOWN: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+    "scaling-law": ("scaling", scaling),
+    "finetuning-curves": ("tuned", tuned),
+    "data-efficiency": ("labels", labels),
+    "cost": ("flops", flops),
+}
 
 
 def everything(models: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], bytes]]:

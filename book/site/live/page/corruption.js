@@ -13,6 +13,7 @@ import {
   seen,
   slider,
   spoken,
+  table,
   textField,
 } from "./parts.js";
 
@@ -46,7 +47,7 @@ export function corruption() {
   let counts;
   const shown = box(9, "The corrupted text");
   const said = spoken();
-  const table = el("tbody");
+  const grid = el("div");
 
   const reset = () => {
     counts = { mask: 0, random: 0, kept: 0, seen: 0 };
@@ -73,19 +74,11 @@ export function corruption() {
     });
     fill(shown, el("ol", { class: "live-chips" }, chips));
     const chosen = OUTCOMES.reduce((sum, name) => sum + counts[name], 0);
-    fill(
-      table,
-      OUTCOMES.map((name) => {
-        const share = chosen ? counts[name] / chosen : 0;
-        const cells = [String(counts[name]), percent(share), percent(EXPECTED[name])];
-        return el(
-          "tr",
-          {},
-          el("th", { scope: "row" }, NAMES[name]),
-          cells.map((cell) => el("td", {}, cell)),
-        );
-      }),
-    );
+    const rows = OUTCOMES.map((name) => {
+      const share = chosen ? counts[name] / chosen : 0;
+      return [NAMES[name], String(counts[name]), percent(share), percent(EXPECTED[name])];
+    });
+    fill(grid, table(["outcome", "count", "share", "expected"], rows));
     const part = counts.seen ? percent(chosen / counts.seen) : "none";
     said.textContent = `${draws} ${draws === 1 ? "draw" : "draws"}: ${chosen} pieces chosen, ${part} of all.`;
   };
@@ -103,12 +96,8 @@ export function corruption() {
     },
   );
   begin(TEXT);
-  const head = ["outcome", "count", "share", "expected"].map((name) =>
-    el("th", { scope: "col" }, name),
-  );
   const again = button("Draw again", () => throwDice(1), { class: "live-main" });
   const many = button("Draw 100 times", () => throwDice(100));
-  const grid = el("table", { class: "live-table" }, el("thead", {}, el("tr", {}, head)), table);
   return [
     controls(field, share),
     controls(again, many, button("Start again", reset)),

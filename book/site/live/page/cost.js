@@ -5,14 +5,14 @@ import { choice, controls, el, fill, slider, spoken } from "./parts.js";
 import { inWords, scientific } from "./scaling.js";
 
 // name, parameters, tokens, share of the weights that a token passes (T5: one stack of two). Sizes
-// and tokens are those of the papers, see Appendix E.
+// and tokens are those of the papers named, see Appendix E.
 const PRESETS = [
-  ["BERT-base", 110e6, 43e9, 1],
-  ["BERT-large", 340e6, 43e9, 1],
-  ["T5 baseline", 220e6, 34e9, 0.5],
-  ["GPT-3", 175e9, 300e9, 1],
-  ["Chinchilla", 70e9, 1.4e12, 1],
-  ["ModernBERT-large", 395e6, 2e12, 1],
+  ["BERT-base (Devlin et al. 2019)", 110e6, 43e9, 1],
+  ["BERT-large (Devlin et al. 2019)", 340e6, 43e9, 1],
+  ["T5 baseline (Raffel et al. 2020)", 220e6, 34e9, 0.5],
+  ["GPT-3 (Brown et al. 2020)", 175e9, 300e9, 1],
+  ["Chinchilla (Hoffmann et al. 2022)", 70e9, 1.4e12, 1],
+  ["ModernBERT-large (Warner et al. 2024)", 395e6, 2e12, 1],
 ];
 
 export const trainFlops = (parameters, tokens) => 6 * parameters * tokens;

@@ -8,6 +8,7 @@ import { el } from "./parts.js";
 import { maskGuess } from "./mask-guess.js";
 import { pieces } from "./pieces.js";
 import { quizProgress } from "./quiz.js";
+import { routes } from "./routes.js";
 import { scaling } from "./scaling.js";
 import { slots } from "./slots.js";
 import { spans } from "./spans.js";
@@ -22,6 +23,7 @@ const figures = {
   attention: ["Who looks at whom", attention],
   spans: ["Span corruption", spans],
   slots: ["Intent and slots", slots],
+  routes: ["Classify or generate", routes],
   scaling: ["Loss, size and data", scaling],
   cost: ["What does training cost?", cost],
   tree: ["Which model?", tree],

@@ -114,6 +114,16 @@ export function bars(count, items, described) {
   return el("ol", { class: "live-bars", style, "aria-label": described }, rows);
 }
 
+// A table whose first column names the rows.
+export function table(head, rows, kind = "") {
+  const top = head.map((name) => (name ? el("th", { scope: "col" }, name) : el("td")));
+  const lines = rows.map(([name, ...cells]) =>
+    el("tr", {}, el("th", { scope: "row" }, name), cells.map((cell) => el("td", {}, cell))),
+  );
+  const parts = [el("thead", {}, el("tr", {}, top)), el("tbody", {}, lines)];
+  return el("table", { class: `live-table ${kind}`.trim() }, parts);
+}
+
 // A piece as it is shown: a space at its start as a dot.
 export function seen(id) {
   return tokenizer.show(id).replace(/^ /, "·").replace(/\n/g, "⏎").replace(/\t/g, "⇥");

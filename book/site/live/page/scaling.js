@@ -53,12 +53,12 @@ export function scaling() {
   const [width, height] = narrow ? [350, 330] : [680, 380];
   const place = el("div", { class: "live-chart", style: `aspect-ratio: ${width} / ${height}` });
   const said = spoken("", 4);
-  const measured = window.liveData.scaling ?? [];
+  const ours = window.liveData.measured.scaling;
 
   const x = (n) => 40 + ((Math.log10(n) - LEFT) / (RIGHT - LEFT)) * (width - 60);
   const y = (loss) => 12 + (Math.log(HIGH / loss) / Math.log(HIGH / LOW)) * (height - 60);
-  const path = (law, from) => {
-    const steps = Array.from({ length: 60 }, (_, i) => 10 ** (from + (i * (RIGHT - from)) / 59));
+  const path = (law, from = LEFT, to = RIGHT) => {
+    const steps = Array.from({ length: 60 }, (_, i) => 10 ** (from + (i * (to - from)) / 59));
     const points = steps.map((n) => [n, law(n)]).filter(([, loss]) => loss >= LOW && loss <= HIGH);
     return points
       .map(([n, loss], i) => `${i ? "L" : "M"}${x(n).toFixed(1)} ${y(loss).toFixed(1)}`)
@@ -81,11 +81,16 @@ export function scaling() {
       label(44, 26, "loss, nats a token", "start"),
     );
     parts.push(
-      svg("path", { class: "kaplan", d: path(kaplan, 3.5) }),
-      svg("path", { class: "chinchilla", d: path((n) => chinchilla(n, view.d), 3.5) }),
+      svg("path", { class: "kaplan", d: path(kaplan) }),
+      svg("path", { class: "chinchilla", d: path((n) => chinchilla(n, view.d)) }),
     );
-    for (const [n, loss] of measured)
-      parts.push(svg("circle", { class: "ours", cx: x(n), cy: y(loss), r: 4 }));
+    if (ours) {
+      const { alpha, log10_N_c: scale } = ours.fit;
+      const line = path((n) => 10 ** (alpha * (scale - Math.log10(n))), LEFT, 6.5);
+      parts.push(svg("path", { class: "fitted", d: line }));
+      for (const [n, loss] of ours.points)
+        parts.push(svg("circle", { class: "ours", cx: x(n), cy: y(loss), r: 4 }));
+    }
     for (const [name, n] of KNOWN)
       parts.push(
         svg("circle", { class: "known", cx: x(n), cy: y(kaplan(n)), r: 4 }),
@@ -140,11 +145,22 @@ export function scaling() {
     el("span", { class: "key kaplan" }, "Kaplan et al. 2020, data without end."),
     " ",
     el("span", { class: "key chinchilla" }, "Hoffmann et al. 2022, with your tokens."),
-    measured.length ? el("span", { class: "key ours" }, " Dots: GPTs of this book, measured.") : "",
+    " ",
+    ours
+      ? el("span", { class: "key ours" }, ownPoints(ours))
+      : "This book's own points are not measured yet: course run scaling-law.",
     " The marks of GPT-1, -2 and -3 lie on Kaplan's line: predictions, not measurements. Texts " +
       "and tokenizers differ, so heights of different curves do not compare.",
   );
   return [controls(presets, sizes, tokens), place, said, legend];
+}
+
+function ownPoints({ points, fit }) {
+  const [alpha, low, high] = [fit.alpha, fit.low, fit.high].map((value) => value.toFixed(3));
+  return (
+    `${points.length} sizes of GPT, measured by this book: the line has the exponent ${alpha} ` +
+    `(95% between ${low} and ${high}); Kaplan's is 0.076.`
+  );
 }
 
 export function svg(tag, properties, ...children) {

@@ -1,7 +1,7 @@
 // One sentence, one pass, two answers: what the speaker wants, and what role each word plays.
 
 import { CLS, SEP, bars, box, controls, el, fill, later, percent, slider } from "./parts.js";
-import { spoken, textField, tokenizer } from "./parts.js";
+import { spoken, table, textField, tokenizer } from "./parts.js";
 import { ask, config, offer, there } from "./models.js";
 
 const START = "book a flight from boston to new york on monday for two adults";
@@ -30,17 +30,15 @@ export function slots() {
   const tagged = box(10, "Words and their tags");
   const said = spoken("Load the models, then change the sentence or α.", 2);
   const list = el("div", {}, bars(intents.length, [], "Intents"));
-  const table = el("tbody");
+  const grid = el("div");
 
   const showScores = () => {
     const kinds = { template: "new sentence patterns", values: "new values", both: "both new" };
-    const part = (number) => percent(number);
     const rows = Object.entries(kinds).map(([kind, name]) => {
       const { intent_accuracy: intent, slot_f1: slot } = scores[which][kind];
-      const cells = [part(intent), part(slot)].map((cell) => el("td", {}, cell));
-      return el("tr", {}, el("th", { scope: "row" }, name), cells);
+      return [name, percent(intent), percent(slot)];
     });
-    fill(table, rows);
+    fill(grid, table(["on unseen sentences with", "intent", "slots (F1)"], rows));
   };
   const read = async () => {
     showScores();
@@ -87,9 +85,6 @@ export function slots() {
     ready = true;
     read();
   });
-  const head = ["on unseen sentences with", "intent", "slots (F1)"];
-  const cells = head.map((name) => el("th", { scope: "col" }, name));
-  const grid = el("table", { class: "live-table" }, el("thead", {}, el("tr", {}, cells)), table);
   const note =
     "One model for each α, trained on flight booking only: it has seven intents and knows no " +
     "others. B- begins a slot, I- goes on with it, O is outside. The table is measured with " +
