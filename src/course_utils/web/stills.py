@@ -21,8 +21,10 @@ from course_utils.data.sources import CHECKPOINTS
 
 FOLDER = book.ROOT / "book/site/style/stills"
 WIDTH, SCALE, COLOURS = 780, 1.5, 64  # of the page, in CSS pixels; device pixels in one; palette
+# no controls; boxes as high as what they hold; no times, which are those of this machine
 HIDE = """.live-app :is(.live-offer, .live-controls) { display: none }
-.live-app .live-box { height: auto !important }"""
+.live-app .live-box { height: auto !important }
+.live-table.wrapped tbody tr:first-child { display: none }"""
 # What a reader presses before the picture is taken, and what the figure says when it is ready.
 USE: dict[str, tuple[list[str], str]] = {
     "mask-guess": (["·must", "Ask the models"], "It was"),
@@ -72,7 +74,7 @@ def take(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
         site = page_alone(Path(place))
         chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         options: Any = {"color_scheme": "light", "device_scale_factor": SCALE}
-        page = chromium.new_page(viewport={"width": WIDTH, "height": 900}, **options)
+        page = chromium.new_page(viewport={"width": WIDTH, "height": 1800}, **options)
         page.set_default_timeout(180_000)  # of a machine that is busy with other things
         page.goto((site / "book/playground.html").as_uri())
         taken = {name: picture(page, name, folder, say) for name in names()}
@@ -96,7 +98,8 @@ def picture(page: Any, name: str, folder: Path, say: Callable[[str], object]) ->
     said.filter(has_text=ready).wait_for()
     if name == "tree":
         figure.evaluate(OUTLINE)
-    words = f"{figure.locator('.live-title').inner_text()}: {said.inner_text()}"
+    title = figure.locator(".live-title").inner_text()
+    words = f"{title}{'' if title.endswith('?') else ':'} {said.inner_text()}"
     style = page.add_style_tag(content=HIDE)
     app = figure.locator(".live-app")
     image, box = smaller(app.screenshot()), app.bounding_box()

@@ -125,7 +125,7 @@ export function attention() {
   const legend = el(
     "p",
     { class: "live-note" },
-    "A row shows where one piece looks: the stronger the colour, the more. Choose a piece to read its row.",
+    "A row shows where one piece looks, by strength of colour. Choose a piece to read its row.",
   );
   return [models, controls(field), selects, said, wide, legend, list];
 }

@@ -88,7 +88,7 @@ export function cost() {
     },
   );
   const machine = controls(
-    plain("Peak of one accelerator", "peak", 10, 2000, 10, "TFLOP/s"),
+    plain("Peak rate", "peak", 10, 2000, 10, "TFLOP/s"),
     plain("Share of it in use", "used", 1, 100, 1, "%"),
     plain("Price", "price", 0, 20, 0.1, "dollars an hour"),
     plain("Accelerators", "count", 1, 1024, 1, ""),

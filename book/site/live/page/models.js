@@ -80,7 +80,7 @@ const megabytes = (names) => {
 export function offer(names, ready) {
   const missing = names.filter((name) => !there(name));
   const line = el("div", { class: "live-offer", role: "status" });
-  const list = names.map(titleOf).join(" and ");
+  const list = new Intl.ListFormat("en").format(names.map(titleOf));
   if (missing.length) return fill(line, `${missing.join(", ")} is not part of this book yet.`);
   const bring = async () => {
     let come = 0;

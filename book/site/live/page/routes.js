@@ -98,8 +98,9 @@ function compared(milliseconds) {
 const right = ({ mean, sd }) => `${percent(mean)} ± ${(100 * sd).toFixed(1)}`;
 
 function byLabels(scores) {
-  const counts = [...new Set(scores.map((row) => row.labels))].sort((a, b) => a - b);
   const whole = window.liveData.measured.labels ?? {};
+  const most = Math.max(0, ...Object.keys(whole).map(Number)); // all that there are
+  const counts = [...new Set([...scores.map((row) => row.labels), most])].sort((a, b) => a - b);
   const of = (route, labels) => scores.find((row) => row.route === route && row.labels === labels);
   const cells = (value) => counts.map((count) => (value(count) == null ? "–" : percent(value(count))));
   return table(
