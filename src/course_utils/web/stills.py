@@ -101,22 +101,21 @@ def picture(page: Any, name: str, folder: Path, say: Callable[[str], object]) ->
     title = figure.locator(".live-title").inner_text()
     words = f"{title}{'' if title.endswith('?') else ':'} {said.inner_text()}"
     style = page.add_style_tag(content=HIDE)
-    app = figure.locator(".live-app")
-    image, box = smaller(app.screenshot()), app.bounding_box()
+    image, (width, height) = smaller(figure.locator(".live-app").screenshot())
     style.evaluate("node => node.remove()")
     (folder / f"{name}.png").write_bytes(image)
     say(f"{len(image) / 1000:.0f} kB  {words}")
-    return {"width": round(box["width"]), "height": round(box["height"]), "alt": words}
+    return {"width": round(width / SCALE), "height": round(height / SCALE), "alt": words}
 
 
-def smaller(image: bytes) -> bytes:
-    """The same picture with a palette: a third of the bytes."""
+def smaller(image: bytes) -> tuple[bytes, tuple[int, int]]:
+    """The same picture with a palette, a third of the bytes; its width and height in pixels."""
     from PIL import Image
 
     out = io.BytesIO()
     whole = Image.open(io.BytesIO(image)).convert("RGB")
     whole.quantize(COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-    return out.getvalue()
+    return out.getvalue(), whole.size
 
 
 def names() -> list[str]:
