@@ -810,7 +810,7 @@ def test_nothing_jumps_when_the_stills_come(browser, site):
     """Without scripts, places are as high before a picture has come as they are afterwards."""
     context, held, heights = browser.new_context(java_script_enabled=False), [], []
     page = context.new_page()
-    page.route("**/stills/*.png", held.append)
+    page.route("**/stills/*.png", lambda route: held.append(route))
     page.goto(f"{site.as_uri()}/book/playground.html", wait_until="domcontentloaded")
     for release in (True, False):
         heights.append([f.bounding_box()["height"] for f in page.locator(".live").all()])
