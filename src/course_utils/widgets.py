@@ -150,7 +150,7 @@ def row(model: nn.Module, ids: Sequence[int]) -> Tensor:
     """Ids (1, T) where the model is. Raises ValueError for none, or more than it has positions."""
     if not ids:
         raise ValueError("Type a text first.")
-    room = getattr(model.config, "max_position_embeddings", None)  # ours check for themselves
+    room = getattr(getattr(model, "config", None), "max_position_embeddings", None)  # ours check
     if room and len(ids) > room:
         raise ValueError(f"{len(ids)} pieces; the model has {room} positions.")
     return torch.tensor([list(ids)], device=next(model.parameters()).device)
