@@ -65,7 +65,8 @@ def byte_pairs(**special: str) -> Any:
         vocab_size=300, initial_alphabet=alphabet, special_tokens=sorted(set(special.values())),
         show_progress=False,
     )  # fmt: skip
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    words = ["a negative and a positive film"] * 20  # labels, which few-shot tells by a first piece
+    tokenizer.train_from_iterator([*TEXTS, *words], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
 
 
@@ -217,7 +218,7 @@ def trec(times: int = 1) -> Files:
     files = {}
     for split, count in (("train", 60), ("test", 6)):
         rows = labelled(count * times, salt=split)
-        labels = rows.pop("label")
+        labels = [i % 6 for i in range(len(rows.pop("label")))]
         files[f"default/{split}/0000.parquet"] = parquet(
             {**rows, "coarse_label": labels, "fine_label": labels},
             coarse_label=["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"],
