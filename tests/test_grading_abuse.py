@@ -24,7 +24,7 @@ from course_utils.grading.collect import collect
 from course_utils.grading.grade import Setup, grade_file, grade_folder, run
 from course_utils.grading.item import Wrong, compare
 from course_utils.grading.items import all_items
-from course_utils.grading.jail import Jail, Limits, NoJail
+from course_utils.grading.jail import Jail, Limits, NoJail, family
 from course_utils.grading.jailed import Died, Jailed, Worker
 from course_utils.grading.notebook import Submission
 
@@ -275,9 +275,29 @@ def test_09_all_of_a_submission_has_one_limit():
     slow = "import time\ndef slow(*a): time.sleep(3)\nmlm_signals = clm_signals = slow"
     slow += "\nexamples_needed = coverage = slow"
     started = time.monotonic()
-    result = graded(slow, limits=Limits(cell=5, call=5, total=5))
+    result = graded(slow, limits=Limits(cell=5, call=5, total=5, patience=1))
     assert result["status"] == "timed out" and not passed(result)
     assert time.monotonic() - started < 60
+
+
+def test_09_an_answer_that_sleeps_is_ended_too():
+    sleeper = "import time\ndef clm_signals(n): time.sleep(600)"
+    started = time.monotonic()
+    result = graded(*GOOD, sleeper, limits=replace(FAST, call=1, patience=2))
+    assert passed(result) == ALL - {"T1.2"} and state(result, "T1.2") == "timed out"
+    assert time.monotonic() - started < 500  # of the 600
+
+
+def test_09_what_a_busy_machine_does_not_run_is_waited_for():
+    with Jail(replace(FAST, call=1)) as jail, Jailed(jail, ["def f(): return 3"]) as student:
+        assert student.call("f") == 3
+        members = family(student.worker.process.pid)[1:]
+        for member in members:  # no processor time for twice the limit
+            os.kill(member, signal.SIGSTOP)
+        go_on = [threading.Timer(2, os.kill, (member, signal.SIGCONT)) for member in members]
+        for timer in go_on:
+            timer.start()
+        assert student.call("f") == 3 and student.deaths == 0
 
 
 def test_11_a_memory_bomb_costs_only_its_cell():

@@ -184,8 +184,12 @@ def bench(
     repeats: Annotated[int, typer.Option(help="Timed calls of each side.")] = 9,
     threads: Annotated[int, typer.Option(help="0: as many as PyTorch takes.")] = 0,
     record: Annotated[bool, typer.Option(help="Write the result into the book.")] = False,
+    grading: Annotated[bool, typer.Option(help="Time the grader instead.")] = False,
+    submissions: Annotated[int, typer.Option(help="Of the class killed half-way.")] = 1000,
 ) -> None:
-    """Time training, forward and generation against transformers, and print the table."""
+    """Time training, forward and generation against transformers, or grading against nbgrader."""
+    if grading:
+        return bench_grading(submissions, record)
     import torch
 
     from course_utils import bench as benchmark
@@ -195,6 +199,20 @@ def bench(
         torch.set_num_threads(threads)
     try:
         result = benchmark.run(sizes.split(","), repeats, say=typer.echo)
+        if record:
+            benchmark.save(result, builder.ROOT)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise stop(error) from error
+    typer.echo("\n" + benchmark.table(result))
+
+
+def bench_grading(submissions: int, record: bool) -> None:
+    """Time the grader; a class is graded at once, and killed half-way and resumed."""
+    from course_utils import book as builder
+    from course_utils.grading import bench as benchmark
+
+    try:
+        result = benchmark.run(builder.ROOT, submissions, 10, say=typer.echo)
         if record:
             benchmark.save(result, builder.ROOT)
     except (RuntimeError, ValueError, OSError) as error:
@@ -226,6 +244,7 @@ def grade(
     exercises: Annotated[Path, typer.Option(help="The blank notebooks.")] = Path("exercises"),
     dask: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
     self_test: Annotated[bool, typer.Option("--self-test", help="Grade the banks.")] = False,
+    record: Annotated[bool, typer.Option(help="Write the self-test into the book.")] = False,
     unsafe_no_sandbox: Annotated[
         bool, typer.Option("--unsafe-no-sandbox", help="Run handed-in code without a jail.")
     ] = False,
@@ -239,7 +258,8 @@ def grade(
     setup = Setup(solutions.resolve(), exercises.resolve(), unsafe=unsafe_no_sandbox)
     try:
         if self_test:
-            done = command.self_test(setup, item, jobs)
+            page = solutions.resolve().parent / "book/instructors.md"
+            done = command.self_test(setup, item, jobs, page if record else None)
         elif folder is None:
             raise RuntimeError("which folder? course grade FOLDER --out MARKS")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from course_utils.grading.items import all_items
 from course_utils.grading.jail import Jail
 
 BANKS = Path("tests/answers")
+HEAD = """| Exercise | Marks | Wrong answers | Caught | Right answers | Full marks |
+|---|---|---|---|---|---|"""
 
 
 def chosen(names: list[str] | None) -> dict[str, Item]:
@@ -55,34 +58,62 @@ def grade(
     return done
 
 
-def self_test(setup: Setup, names: list[str] | None, jobs: int) -> bool:
-    """Grade every bank in the jail and print the table; returns whether all came out right."""
+def self_test(setup: Setup, names: list[str] | None, jobs: int, page: Path | None = None) -> bool:
+    """Grade every bank in the jail and print the table; returns whether all came out right.
+
+    The rows also go into the table of the book's `page`, if one is given.
+    """
     with Jail(setup.limits, setup.unsafe) as jail:
         jail.probe()
-    rows, faults = [], []
+    print(HEAD)
+    faults = []
     for item in chosen(names).values():
         row, found = test_item(item, setup, jobs)
-        rows.append(row)
+        print(row, flush=True)
+        if page:
+            page.write_text(with_row(row, page.read_text("utf-8")), "utf-8")
         faults += found
-    print("| item | points | wrong answers | caught | right answers | full marks |")
-    print("|---|---|---|---|---|---|")
-    print("\n".join(rows))
     print("\n".join(faults) or "Every answer got what it deserves.")
     return not faults
 
 
 def test_item(item: Item, setup: Setup, jobs: int) -> tuple[str, list[str]]:
     """Grade the bank of one item; returns its row of the table, and what came out wrong."""
-    cells = selftest.reference(setup.solutions, item)
-    bank = selftest.load_bank(BANKS, item)
+    bank = [selftest.right("the reference", ""), *selftest.load_bank(BANKS, item)]
 
-    def judged(answer: selftest.Answer) -> list[str]:
-        return selftest.faults(answer, selftest.in_jail(item, setup, [*cells, answer.source]))
+    def judged(part: list[selftest.Answer]) -> dict[str, list[str]]:
+        with Jail(setup.limits, setup.unsafe) as jail, selftest.Copies(jail, item, setup) as copies:
+            found = {a.name: selftest.faults(a, copies.marks(a.source)) for a in part}
+        return {name: [f"{t} (seed {copies.seed})" for t in texts] for name, texts in found.items()}
 
+    found: dict[str, list[str]] = {}
     with ThreadPoolExecutor(jobs) as pool:
-        found = dict(zip([a.name for a in bank], pool.map(judged, bank), strict=True))
+        for some in pool.map(judged, [bank[n::jobs] for n in range(jobs)]):
+            found |= some
     counts = []
-    for group in ([a for a in bank if a.loses], [a for a in bank if not a.loses]):
+    for group in ([a for a in bank if a.loses], [a for a in bank[1:] if not a.loses]):
         counts += [len(group), sum(not found[a.name] for a in group)]
     row = f"| {item.name} | {item.points:g} | " + " | ".join(map(str, counts)) + " |"
-    return row, [f"{item.name}, {name}: {text}" for name, texts in found.items() for text in texts]
+    return row, [f"{item.name}, {name}: {t}" for name, texts in found.items() for t in texts]
+
+
+def with_row(row: str, page: str) -> str:
+    """A page with this row in its table of the self-test, in place of the item's old one."""
+    name = row.split("|")[1]
+    rows = [line for line in block("self-test", page).splitlines() if line not in HEAD]
+    kept = [line for line in rows if line.split("|")[1] != name]
+    return between("self-test", "\n".join([HEAD, *sorted([*kept, row])]), page)
+
+
+def block(name: str, page: str) -> str:
+    """What stands between the markers <!-- name --> and <!-- end -->; raises ValueError."""
+    parts = re.split(f"<!-- {name} -->\n(.*?)<!-- end -->", page, flags=re.S)
+    if len(parts) != 3:
+        raise ValueError(f"the page needs one pair of <!-- {name} --> and <!-- end -->")
+    return parts[1]
+
+
+def between(name: str, text: str, page: str) -> str:
+    """A page with other text between the markers of that name."""
+    old = f"<!-- {name} -->\n{block(name, page)}"
+    return page.replace(old, f"<!-- {name} -->\n{text}\n")

@@ -40,9 +40,10 @@ class NoJail(RuntimeError):
 class Limits:
     """What one submission may use."""
 
-    cell: float = 60  # seconds of wall clock for one cell
+    cell: float = 60  # seconds for one cell
     call: float = 10  # … for one call of a function
     total: float = 300  # … for all of a submission
+    patience: float = 4  # times as long by the clock, if the processor had no time for it
     memory: int = 4 * 2**30  # bytes, all its processes together
     disk: int = 64 * 2**20  # bytes in each of its three writable folders, which are memory
     processes: int = 64
@@ -177,6 +178,16 @@ def memory(pid: int) -> int:
         with contextlib.suppress(OSError, IndexError):
             pages += int(Path(f"/proc/{member}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def used(pid: int) -> float:
+    """Seconds of processor time that a process, its descendants and those it waited for took."""
+    ticks = 0
+    for member in family(pid):
+        with contextlib.suppress(OSError, IndexError):
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from course_utils.grading.item import Student, Wrong, answer
-from course_utils.grading.jail import Jail, kill, memory
+from course_utils.grading.jail import Jail, kill, memory, used
 from course_utils.grading.plain import MAX_BYTES, NotPlain, dumps, loads
 
 START = 60  # seconds that a worker may take to import what it needs, on a busy machine
@@ -39,7 +39,7 @@ class Worker:
     def ask(self, do: str, arguments: dict, seconds: float) -> dict:
         """Send a request and wait for the reply to it; raises Died."""
         number = secrets.token_hex(16)
-        self.deadline, self.seconds = time.monotonic() + seconds, seconds
+        self.asked, self.seconds, self.before = time.monotonic(), seconds, used(self.process.pid)
         line = dumps({"do": do, "with": arguments, "id": number})
         try:
             self.write(line)
@@ -77,13 +77,20 @@ class Worker:
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, event)
             while True:
-                left = self.deadline - time.monotonic()
-                if left <= 0:
+                if self.late():
                     raise Died("timed out", f"it took longer than {self.seconds:.0f} s")
-                if selector.select(min(left, TICK)):
+                if selector.select(TICK):
                     return
                 if memory(self.process.pid) > self.jail.limits.memory:
                     raise Died("crashed", "it used more memory than is allowed")
+
+    def late(self) -> bool:
+        """Whether the time is up: by the clock, unless a busy machine gave it too little of it."""
+        passed = time.monotonic() - self.asked
+        if passed < self.seconds:
+            return False
+        spent = used(self.process.pid) - self.before
+        return spent >= self.seconds or passed >= self.jail.limits.patience * self.seconds
 
     def close(self) -> None:
         """End it and all that it started."""
@@ -100,7 +107,7 @@ class Jailed(Student):
         self.notes: dict[int, str] = {}  # cell → what happened when it ran
         self.skipped: set[int] = set()  # cells that ended a worker
         self.deaths = 0
-        self.deadline = time.monotonic() + jail.limits.total
+        self.restart_clock()
 
     def __enter__(self) -> Jailed:
         """Return itself; nothing runs before it is asked for."""
@@ -110,6 +117,19 @@ class Jailed(Student):
         """End the worker."""
         if self.worker:
             self.worker.close()
+
+    def restart_clock(self) -> None:
+        """Give it all of its time again."""
+        self.started, self.spent = time.monotonic(), 0.0
+        if self.worker:
+            self.spent -= used(self.worker.process.pid)
+
+    def left(self) -> float:
+        """Seconds that are left of the total; of a busy machine only processor time counts."""
+        limits, passed = self.jail.limits, time.monotonic() - self.started
+        spent = self.spent + (used(self.worker.process.pid) if self.worker else 0.0)
+        patient = min(limits.total - spent, limits.patience * limits.total - passed)
+        return max(limits.total - passed, patient)
 
     def ask(self, do: str, **arguments: Any) -> Any:
         """Ask the worker; raises Wrong when the answer fails, dies or takes too long."""
@@ -142,12 +162,13 @@ class Jailed(Student):
     def request(self, do: str, arguments: dict, seconds: float) -> dict:
         """Ask within the time that is left; a worker that fails is ended."""
         assert self.worker
-        left = self.deadline - time.monotonic()
+        left = self.left()
         try:
             if left <= 0:
                 raise Died("timed out", f"all of it took longer than {self.jail.limits.total:g} s")
             return self.worker.ask(do, arguments, min(seconds, left))
         except BaseException:
+            self.spent += used(self.worker.process.pid)
             self.worker.close()
             self.worker = None
             self.deaths += 1
@@ -155,8 +176,8 @@ class Jailed(Student):
 
     def prepare(self) -> None:
         """Start a worker and run the cells in it, without those that ended an earlier one."""
-        if self.deaths > self.jail.limits.deaths or time.monotonic() > self.deadline:
-            late = time.monotonic() > self.deadline
+        late = self.left() <= 0
+        if late or self.deaths > self.jail.limits.deaths:
             text = (
                 "The notebook took too long."
                 if late

@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
-from course_utils.grading.grade import Setup, run
+from course_utils.grading.grade import Setup
 from course_utils.grading.item import Hidden, Item, Notebook
-from course_utils.grading.judge import Mark, judge
+from course_utils.grading.jail import Jail
+from course_utils.grading.jailed import START, Jailed
+from course_utils.grading.judge import Mark, judge, load_hidden
 from course_utils.grading.notebook import Submission
 from course_utils.grading.session import judged_names
 
@@ -67,9 +70,41 @@ def here(item: Item, hidden: Hidden, cells: list[str], seed: int = 0) -> list[Ma
         return judge(item, hidden, student, seed)
 
 
-def in_jail(item: Item, setup: Setup, cells: list[str]) -> list[Mark]:
-    """Judge cells in a jail, as a submission is."""
-    return [Mark(**mark) for mark in run(item, cells, setup)["marks"]]
+class Copies(Jailed):
+    """A reference solution in the jail; each answer is added to a copy of its process.
+
+    So libraries are imported, and the reference is run, once an item, not once an answer.
+    """
+
+    def __init__(self, jail: Jail, item: Item, setup: Setup) -> None:
+        super().__init__(jail, reference(setup.solutions, item))
+        self.item, self.solution = item, self.cells
+        self.hidden = load_hidden(setup.solutions / "hidden", item)
+        self.seed = secrets.randbits(64) if setup.seed is None else setup.seed
+
+    def marks(self, *added: str) -> list[Mark]:
+        """Judge the reference with cells added at its end; a copy judges, and ends."""
+        if self.worker is None:  # at first, and when an answer took it along
+            self.begin()
+            judge(self.item, self.hidden, self, self.seed)  # imports what the checks need
+        self.begin(*added)
+        first = self.worker
+        if first:
+            self.request("copy", {}, START)
+            for number in range(len(self.solution), len(self.cells)):
+                self.run(number)
+        marks = judge(self.item, self.hidden, self, self.seed)
+        if self.worker and self.worker is first:
+            self.request("end", {}, START)
+        elif self.worker:  # started for this answer alone
+            self.worker.close()
+            self.worker = None
+        return marks
+
+    def begin(self, *added: str) -> None:
+        """Set clock, deaths and cells as they are when a submission begins."""
+        self.cells, self.skipped, self.notes, self.deaths = [*self.solution, *added], set(), {}, 0
+        self.restart_clock()
 
 
 def faults(answer: Answer, marks: list[Mark]) -> list[str]:

@@ -84,6 +84,12 @@ class Session:
         except BaseException as error:  # whatever an answer raises, also SystemExit
             return {"error": "raised", "type": type_name(error), "text": describe(error)}
 
+    def do_copy(self) -> None:
+        """The worker has made a copy of itself already: say so."""
+
+    def do_end(self) -> None:
+        """The worker is about to end."""
+
     def do_run(self, source: str, label: str) -> None:
         """Run one cell."""
         exec(compile(plain_python(source), label, "exec"), self.names)
