@@ -20,8 +20,9 @@ import nbformat
 import numpy as np
 import pytest
 
+from course_utils.grading import command, selftest
 from course_utils.grading.collect import collect
-from course_utils.grading.grade import Setup, grade_file, grade_folder, run
+from course_utils.grading.grade import Setup, Stopped, grade_file, grade_folder, run
 from course_utils.grading.item import Wrong, compare
 from course_utils.grading.items import all_items
 from course_utils.grading.jail import Jail, Limits, NoJail, family
@@ -766,6 +767,36 @@ def test_29_a_killed_grader_goes_on(tmp_path):
     assert "5 done before" in third.stdout and (tmp_path / "out/marks.csv").read_bytes() == table
 
 
+def test_29_shares_of_a_class_make_the_whole(tmp_path):
+    """What an array of jobs does on a cluster, and what a Dask cluster does."""
+    from distributed import LocalCluster
+
+    (tmp_path / "in").mkdir()
+    for number in range(5):
+        cells = [*GOOD, f"x = {number}\nif x == 3: del clm_signals"]
+        (tmp_path / f"in/s{number}.ipynb").write_text(notebook(cells))
+    setup = replace(SETUP, seed=1)
+    for share, count in (((0, 2), 3), ((1, 2), 2)):
+        said = []
+        assert grade_folder(tmp_path / "in", tmp_path / "out", setup, share=share, say=said.append)
+        assert f"{count} submissions, 0 done before." in said
+    assert not (tmp_path / "out/marks.csv").exists()
+    grade_folder(tmp_path / "in", tmp_path / "out", setup, say=said.append)
+    assert "5 submissions, 5 done before." in said
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        command.grade(tmp_path / "in", tmp_path / "dask", setup, None, None, 1,
+                      cluster.scheduler_address)  # fmt: skip
+    marks = (tmp_path / "out/marks.csv").read_bytes()
+    assert [row["T1"] for row in rows(tmp_path / "out/marks.csv")] == ["8", "8", "8", "7", "8"]
+    assert (tmp_path / "dask/marks.csv").read_bytes() == marks
+
+
+@pytest.mark.parametrize("share", ["4/4", "1", "a/b", "0/0", "-1/2"])
+def test_29_an_impossible_share_is_refused(tmp_path, share):
+    with pytest.raises(Stopped, match="a share is"):
+        command.grade(tmp_path, tmp_path / "out", SETUP, None, None, 1, "", share)
+
+
 def test_30_published_outputs_earn_nothing(tmp_path):
     blank = nbformat.read(ROOT / f"exercises/{T1.notebook}.ipynb", 4)
     for cell in blank.cells:
@@ -894,3 +925,24 @@ def test_seeds_do_not_change_marks():
     for seed in map(int, numbers):
         result = run(T1, [*GOOD, wrong], replace(SETUP, seed=seed))
         assert passed(result) == ALL - {"T1.2"}
+
+
+# -- the self-test ---------------------------------------------------------------------------------
+
+
+def test_a_copy_is_judged_like_a_submission():
+    """The self-test grades copies of one process: same marks, also after one ended its process."""
+    answers = [
+        "def clm_signals(n): return n",
+        "import os\nos._exit(0)",
+        "import os\ndef coverage(r, k): os._exit(3)",
+        "def mlm_signals(n, r): return undefined",
+        "",
+    ]
+    cells = selftest.reference(SETUP.solutions, T1)
+    with Jail(FAST) as jail, selftest.Copies(jail, T1, replace(SETUP, seed=3)) as copies:
+        for answer in answers:
+            alone = run(T1, [*cells, answer], replace(SETUP, seed=3))
+            assert [mark.plain() for mark in copies.marks(answer)] == alone["marks"], answer
+        assert copies.worker, "it goes on"
+    assert copies.worker.process.poll() is not None

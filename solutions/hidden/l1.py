@@ -63,11 +63,12 @@ def alike(student, rng):
 
 @HIDDEN.part("L1.5")
 def looks(student, rng):
-    """Attention to both sides, and causal attention."""
+    """Attention to both sides, and causal attention; one text and one head."""
     mask = right_padded(rng, 3, 6)
     scores = rng.normal(size=(3, 4, 6, 6)) * 2
     check_looks(student, attention_of(scores, mask), mask)
     check_looks(student, attention_of(np.where(np.tri(6) > 0, scores, -np.inf), mask), mask)
+    check_looks(student, attention_of(scores[:1, :1], mask[:1]), mask[:1])
 
 
 @HIDDEN.part("L1.6")

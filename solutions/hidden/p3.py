@@ -71,8 +71,8 @@ def scores(student, rng):
 
 @HIDDEN.part("P3.6")
 def predictions(student, rng):
-    """Many prompts of different lengths, two to four labels."""
-    for labels in (2, 4):
-        prompts = [ids(rng, int(n)) for n in rng.integers(1, 10, size=24)]
+    """Many prompts of different lengths, more than any batch; two to four labels."""
+    for labels, count in ((2, 150), (4, 24)):
+        prompts = [ids(rng, int(n)) for n in rng.integers(1, 10, size=count)]
         seed, start = int(rng.integers(10**6)), int(rng.integers(5, 40))
         check_predict(student, seed, prompts, contested(seed, prompts, labels, start))

@@ -243,6 +243,7 @@ def grade(
     solutions: Annotated[Path, typer.Option(help="With the hidden checks.")] = Path("solutions"),
     exercises: Annotated[Path, typer.Option(help="The blank notebooks.")] = Path("exercises"),
     dask: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
+    share: Annotated[str, typer.Option(help="Only a part of the class: 0/8, 1/8, … 7/8.")] = "0/1",
     self_test: Annotated[bool, typer.Option("--self-test", help="Grade the banks.")] = False,
     record: Annotated[bool, typer.Option(help="Write the self-test into the book.")] = False,
     unsafe_no_sandbox: Annotated[
@@ -263,7 +264,7 @@ def grade(
         elif folder is None:
             raise RuntimeError("which folder? course grade FOLDER --out MARKS")
         else:
-            done = command.grade(folder, out, setup, item, roster, jobs, dask)
+            done = command.grade(folder, out, setup, item, roster, jobs, dask, share)
     except (RuntimeError, OSError, ValueError) as error:
         raise stop(error) from error
     raise typer.Exit(0 if done else 2)

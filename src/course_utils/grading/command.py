@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,24 +35,39 @@ def grade(
     roster: Path | None,
     jobs: int,
     dask: str,
+    share: str = "0/1",
 ) -> bool:
     """Grade a folder and say where everything lies; returns whether all are graded."""
     if not folder.is_dir():
         raise Stopped(f"there is no folder {folder}")
+    part = re.fullmatch(r"(\d+)/(\d+)", share)
+    if not part or int(part[1]) >= int(part[2]):
+        raise Stopped(f"a share is 0/4, 1/4, 2/4 or 3/4, for example; not {share!r}")
     students = (
         [safe(line.strip()) for line in roster.read_text("utf-8").splitlines() if line.strip()]
         if roster
         else []
     )
     only = list(chosen(names)) if names else None
-    executor = None
-    if dask:
-        from distributed import Client
+    with contextlib.ExitStack() as stack:
+        executor = None
+        if dask:
+            from distributed import Client
 
-        executor = Client(dask).get_executor()
-    done = grade_folder(
-        folder, out, setup, jobs=jobs, only=only, roster=students, executor=executor
-    )
+            executor = stack.enter_context(Client(dask)).get_executor()
+        done = grade_folder(
+            folder,
+            out,
+            setup,
+            jobs=jobs,
+            only=only,
+            roster=students,
+            executor=executor,
+            share=(int(part[1]), int(part[2])),
+        )
+    if int(part[2]) > 1:
+        print(f"Share {share} is in {out / 'results'}; reports are written without --share.")
+        return done
     print(f"{out / 'marks.csv'}, {out / 'feedback'}, gradescope, canvas.csv, free_text.csv")
     if not done:
         print("Not all are graded: see the status columns of marks.csv.")

@@ -86,8 +86,9 @@ class Student:
         """Raise Wrong unless all names are defined."""
         if absent := self.missing(names):
             listed = ", ".join(f"`{name}`" for name in absent)
-            verb = "are" if len(absent) > 1 else "is"
-            text = f"{listed} {verb} not defined. Write it, and run its cell before this one."
+            few = ("is", "it", "its") if len(absent) == 1 else ("are", "them", "their")
+            text = "{} {} not defined. Write {}, and run {} cell before this one."
+            text = text.format(listed, *few)
             raise Wrong(text, kind="missing")
 
     def failed(self, reply: dict, name: str, ban: Sequence[str]) -> Wrong:
