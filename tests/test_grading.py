@@ -198,6 +198,14 @@ EXPLAINED = {
     "P2": {"-1 in def evaluate": "of two dimensions the last is also dimension 1"},
     "P3": {"-1 in def answer_scores": "of two dimensions the last is also dimension 1"},
     "T3": {"mean > 0 in def verdict": "a mean of 0 has already been told apart"},
+    "T4": {
+        "line 3: 0 in def stationary": "all rows of the power are equal",
+        "100000 in def stationary": "any large power is",
+        "line 5: 1 in def remaining_bits": "its logarithm is multiplied by a power of 0",
+        "(len(h) - 1) // 2 + 1 in def mlm_bits_per_token": "where a sum of tiny terms is cut",
+        "line 3: 2 in def mlm_bits_per_token": "the same",
+        "line 3: 1 in def mlm_bits_per_token": "the same; a sum from 2 on loses marks",
+    },
 }
 
 

@@ -105,6 +105,37 @@ BANK = [
     wrong("dropout on", states(mode="pass"), {"L1.1": l1.DROPOUT}),
     wrong("no mask", states(mask=""), {"L1.1": l1.UNMASKED}),
     wrong(
+        "by order",
+        states().replace("input_ids=input_ids, attention_mask=", "input_ids, "),
+        {"L1.1": l1.BY_NAME},
+    ),
+    wrong(
+        "neighbours",
+        cosine(result="c.diagonal(1).mean()"),
+        {"L1.3": l1.NEIGHBOURS},
+    ),
+    wrong("by feature", cosine(unit="v / v.norm(dim=0)"), {"L1.3": l1.FEATURES}),
+    wrong("half over all", cosine(result="c.triu(1).sum() / n**2"), {"L1.3": l1.HALF}),
+    wrong("one mean", spaces(centre="x = x - x.mean(); y = y - y.mean()"), {"L1.4": l1.ONE_MEAN}),
+    wrong(
+        "standardised",
+        spaces(centre="x, y = ((v - v.mean(0)) / v.std(0) for v in (x, y))"),
+        {"L1.4": l1.STANDARDISED},
+    ),
+    wrong(
+        "not squared",
+        spaces(result="n(y.T @ x) / (n(x.T @ x) * n(y.T @ y))"),
+        {"L1.4": l1.UNSQUARED},
+    ),
+    wrong(
+        "itself twice",
+        looks().replace("ones_like(a[0, 0]), 1)", "ones_like(a[0, 0]))"),
+        {"L1.5": l1.ITSELF},
+    ),
+    wrong(
+        "by all places", looks(result="(parts * w).sum((0, 2)) / m.numel()"), {"L1.5": l1.PADDED}
+    ),
+    wrong(
         "no embeddings",
         states(result="torch.stack(out.hidden_states[1:])"),
         {"L1.1": l1.NO_EMBEDDINGS},

@@ -91,6 +91,26 @@ BANK = [
     wrong("nothing asked", PROMPT + "'Review: ' + text", {"P3.1": p3.NO_CUE}),
     wrong("space at the end", PROMPT + "text + '\\nSentiment: '", {"P3.1": p3.SPACE}),
     wrong("words without space", "LABEL_WORDS = ['bad', 'good']", {"P3.1": p3.NO_SPACE}),
+    wrong("no room", made(EXAMPLE, GOOD), {"P3.2": p3.NO_ROOM}),
+    wrong(
+        "softmax twice",
+        loss("cross_entropy(z.softmax(-1).flatten(0, 1), y.flatten())"),
+        {"P3.4": p3.TWICE},
+    ),
+    wrong(
+        "sum of probabilities",
+        made(SCORES, EACH, logs=EACH["logs"] + ".exp()"),
+        {"P3.5": p3.PROBABILITY},
+    ),
+    wrong(
+        "padded on the left",
+        """def predict_labels(model, prompts, label_ids, pad_id):
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad_id] * (width - len(p)) + p for p in prompts])
+    with torch.no_grad():
+        return model.eval()(input_ids=ids).logits[:, -1, label_ids].argmax(1)""",
+        {"P3.6": p3.LEFT_PADDING},
+    ),
     wrong("one word", "LABEL_WORDS = [' good']", {"P3.1": p3.TWO_WORDS}),
     wrong("same beginning", "LABEL_WORDS = [' good', ' good enough']", {"P3.1": p3.SAME_WORD}),
     wrong(

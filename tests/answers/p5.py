@@ -169,6 +169,59 @@ BANK = [
         LOSS.format(result="sum(cross_entropy(a, b) for a, b in zip(z, y)) / len(z)"),
         {"P5.3": p5.ROWS},
     ),
+    wrong(
+        "a source without end",
+        made(PAIR, GOOD, source="(before + text)[: most - 1]"),
+        {"P5.1": p5.NO_END},
+    ),
+    wrong(
+        "zeros in front",
+        SHIFT.format(result="torch.cat([0 * first, real[:, :-1]], 1)"),
+        {"P5.2": p5.START},
+    ),
+    wrong(
+        "softmax twice",
+        LOSS.format(result="cross_entropy(z.softmax(-1).flatten(0, 1), y.flatten())"),
+        {"P5.3": p5.SOFTMAX},
+    ),
+    wrong(
+        "all that was written",
+        made(GREEDY, WRITE, rows="out.tolist()", result="rows"),
+        {"P5.4": p5.WITH_START},
+    ),
+    wrong(
+        "as the library leaves it",
+        """def greedy_summaries(model, ids, mask, steps, start, end):
+    return model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=steps,
+                          do_sample=False, eos_token_id=end)[:, 1:].tolist()""",
+        {"P5.4": p5.WITH_END},
+    ),
+    wrong(
+        "last n-gram lost",
+        made(ROUGE_N, F1).replace("w[k:] for k", "w[k:-1] for k"),
+        {"P5.5": p5.LAST_GRAM},
+    ),
+    wrong(
+        "a set of words",
+        "def rouge_l(a, b): return 2 * len(set(a) & set(b)) / (len(a) + len(b))",
+        {"P5.6": p5.BAG},
+    ),
+    wrong(
+        "difflib",
+        """def rouge_l(a, b):
+    from difflib import SequenceMatcher
+    found = SequenceMatcher(None, a, b).get_matching_blocks()
+    return 2 * sum(block.size for block in found) / (len(a) + len(b))""",
+        {"P5.6": p5.DIFFLIB},
+    ),
+    wrong(
+        "no mean",
+        """def corpus_rouge(references, summaries):
+    from rouge_score.rouge_scorer import RougeScorer
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    return dict(scorer.score(references[0], summaries[0]))""",
+        {"P5.7": p5.MEANS},
+    ),
     wrong("no mask", made(GREEDY, WRITE, mask=""), {"P5.4": p5.UNMASKED}),
     wrong(
         "with the start",

@@ -109,8 +109,7 @@ def autograde(folder: Path, work: Path, root: Path, item: Item) -> dict[str, flo
     """Let nbgrader grade the same submissions; only `autograde` itself is timed."""
     from course_utils.grading.exercises import stamp
 
-    for place in ("source/all", "release/all"):
-        (work / place).mkdir(parents=True)
+    (work / "source/all").mkdir(parents=True)
     (work / "nbgrader_config.py").write_text("c = get_config()\n")
     name = f"{item.notebook}.ipynb"
     nbformat.write(stamp(nbformat.read(root / f"solutions/{name}", 4)), work / f"source/all/{name}")

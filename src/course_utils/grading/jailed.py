@@ -7,7 +7,7 @@ import os
 import secrets
 import selectors
 import time
-from typing import Any
+from typing import Any, Self
 
 from course_utils.grading.item import Student, Wrong, answer
 from course_utils.grading.jail import Jail, kill, memory, used
@@ -109,7 +109,7 @@ class Jailed(Student):
         self.deaths = 0
         self.restart_clock()
 
-    def __enter__(self) -> Jailed:
+    def __enter__(self) -> Self:
         """Return itself; nothing runs before it is asked for."""
         return self
 

@@ -19,6 +19,7 @@ GRADIENT = "The states still carry a gradient: compute them under `torch.no_grad
 UNMASKED = "The model reads the padding: give it the attention mask."
 NO_EMBEDDINGS = "The embeddings are missing: they are layer 0, so there is one more than layers."
 LAST_ONLY = "That is the last layer only; asked for are all, stacked."
+BY_NAME = "Name the arguments (`attention_mask=…`): their order is not the same in all models."
 REVERSED = "The layers are in reverse order: the embeddings come first."
 BATCH_FIRST = "The first axis is the layer, the second the text."
 
@@ -33,16 +34,22 @@ ADDED = "That is the sum of the real tokens; divide by their number."
 DIAGONAL = "Every vector is compared with itself, too, which gives 1; leave the diagonal out."
 DOT = "Those are dot products: divide each vector by its length first."
 CENTRED = "You moved the mean to zero first; that takes away what is measured here."
+NEIGHBOURS = "Those are pairs of neighbours only; asked for is the mean over all pairs."
+FEATURES = "You divided each *feature* by its length; divide each vector, a row, by its own."
 HALF = "The sum runs over half of the pairs, but is divided by all."
 
 UNCENTRED = "Centre first: subtract from each feature its mean over the texts."
 BY_TEXT = "You centred each text; subtract from each *feature* its mean over the texts."
 ROOT = "That is the square root: the numerator is the *squared* Frobenius norm."
+ONE_MEAN = "You subtracted one number from all; subtract from each *feature* its own mean."
+STANDARDISED = "Features are centred, not divided by their standard deviations."
+UNSQUARED = "The numerator is the *squared* Frobenius norm; yours is not squared."
 UNSCALED = "Nothing is divided: the value changes when all features are doubled."
 SPECTRAL = "That is the spectral norm; the Frobenius norm is the root of the sum of squares."
 
 PADDED = "Queries that are padding are averaged, too: only real tokens look."
 BACKWARDS = "Before and after are the wrong way round: row = who looks, column = at whom."
+ITSELF = "The token itself is counted before and after, too: leave the diagonal out there."
 TOTAL = "Those are sums over the tokens; asked for is their mean."
 PER_TEXT = "You averaged each text, then the texts; every real token counts the same here."
 
@@ -126,7 +133,11 @@ def check_states(student: Student, kind: str, seed: int, ids: np.ndarray, mask: 
     args = (made(f"course_utils.grading.tiny:{kind}", seed, 0.5, 3), torch.tensor(ids))
     args = (*args, torch.tensor(mask))
     want, free = states_of(kind, seed, ids, mask), states_of(kind, seed, ids, None)
-    got = array(student.call("layer_states", *args), "layer_states")
+    try:
+        got = array(student.call("layer_states", *args), "layer_states")
+    except Wrong as wrong:
+        require("AttributeError" not in wrong.hint, BY_NAME, wrong.detail)
+        raise
     mistakes = {NO_EMBEDDINGS: want[1:], LAST_ONLY: want[-1], BATCH_FIRST: want.swapaxes(0, 1)}
     shapes = {hint: list(value.shape) for hint, value in mistakes.items()}
     compare(list(np.shape(got)), list(want.shape), shapes, what="the shape of layer_states")
@@ -174,12 +185,15 @@ def check_cosine(student: Student, vectors: np.ndarray) -> None:
     """Compare `mean_cosine`."""
     import torch
 
-    every = cosines(vectors)
+    every, by_feature = cosines(vectors), vectors / np.linalg.norm(vectors, axis=0)
     mistakes = {
         DIAGONAL: every.mean(),
         DOT: off_diagonal(vectors @ vectors.T),
         CENTRED: off_diagonal(cosines(vectors - vectors.mean(0))),
+        NEIGHBOURS: np.diagonal(every, 1).mean(),
+        FEATURES: off_diagonal(by_feature @ by_feature.T),
         HALF: off_diagonal(every) / 2,
+        HALF + " ": np.triu(every, 1).sum() / every.size,
     }
     got = student.call("mean_cosine", torch.tensor(vectors))
     compare(got, off_diagonal(every), mistakes, what="mean_cosine", rtol=1e-4, atol=1e-6)
@@ -193,6 +207,9 @@ def check_cka(student: Student, x: np.ndarray, y: np.ndarray) -> None:
     mistakes = {
         UNCENTRED: cka(x, y),
         BY_TEXT: cka(x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)),
+        ONE_MEAN: cka(x - x.mean(), y - y.mean()),
+        STANDARDISED: cka(a / a.std(0), b / b.std(0)),
+        UNSQUARED: cka(a, b) / np.linalg.norm(b.T @ a),
         ROOT: cka(a, b) ** 0.5,
         UNSCALED: np.linalg.norm(b.T @ a) ** 2,
         SPECTRAL: cka(a, b, 2),
@@ -211,6 +228,8 @@ def check_looks(student: Student, attention: np.ndarray, mask: np.ndarray) -> No
         PADDED: found.mean((0, 2)),
         BACKWARDS: want[:, ::-1],
         BACKWARDS + " ": over_real(shares(attention.swapaxes(2, 3)), mask),
+        ITSELF: want @ [[1, 0, 0], [1, 1, 1], [0, 0, 1]],
+        PADDED + " ": want * mask.mean(),
         TOTAL: want * mask.sum(),
         PER_TEXT: np.einsum("bhik,bi->hk", found, real) / len(mask),
     }

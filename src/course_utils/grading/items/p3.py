@@ -34,6 +34,7 @@ CUT_CUE = "A prompt that is too long loses its cue: cut at the beginning of the 
 AS_MANY = "Every id needs a label of its own; -100 where nothing is predicted."
 END_UNSEEN = "The end id has no label: a model that never learns to stop goes on writing."
 TOO_LONG = "The example is longer than `max_length`."
+NO_ROOM = "Where no room is left, `ids[-0:]` keeps the whole prompt: here nothing of it may stay."
 
 PAD_LABELS = "Padding is predicted: its labels are -100."
 END_HIDDEN = "Where the pad id is the end id, the real end is lost: pad by position, not by id."
@@ -44,18 +45,21 @@ NO_SHIFT = "Nothing is shifted: the logits at position t predict the token at t 
 BACK = "Shifted the wrong way: position t predicts token t + 1, not the one before."
 SUM = "That is the sum; divide by the number of predicted tokens."
 ALL = "You divide by all positions; only those with a label count."
+TWICE = "The loss function takes the logits themselves: it applies the softmax."
 ROWS = "You averaged each example, then the examples; every predicted token counts the same."
 
 LATE = "The logits *at* a token predict the next one: read one position earlier."
 PER_PIECE = "That is the mean over the pieces; the probability of an answer is their product."
 FIRST = "Only the first piece counts in yours; add up the log-probabilities of all."
 LOGITS = "Those are sums of logits: take log-probabilities, else the answers are not comparable."
+PROBABILITY = "Those are probabilities: take their logarithms, and add those up."
 WHOLE = "The prompt's own log-probability is in it; start with the first piece of the answer."
 DROPOUT = "Two calls differ: dropout is on. Put the model into evaluation mode."
 
 END_PADDING = "You read the last position, which is padding in the shorter prompts."
 ANY = "Compare the label pieces only; the likeliest of all pieces may be none of them."
 IDS = "Those are ids of pieces; asked for are numbers of labels: 0, 1, …"
+LEFT_PADDING = "Padded on the left without a mask: the model reads the padding, at moved positions."
 UPSIDE_DOWN = "You take the least likely label."
 
 KEYS = ("generation", "head")
@@ -147,7 +151,10 @@ def check_example(student: Student, prompt: list[int], answer: list[int], room: 
         NO_END: [ids[:-1], want[1][:-1]],
         CUT_ANSWER: [full[:room], ([IGNORED] * len(prompt) + full[len(prompt) :])[:room]],
         CUT_CUE: [[*kept, *answer, 2], want[1]],
-        TOO_LONG: [full, [IGNORED] * len(prompt) + [*answer, 2]],
+        NO_ROOM if room == len(answer) + 1 else TOO_LONG: [
+            full,
+            [IGNORED] * len(prompt) + [*answer, 2],
+        ],
         END_UNSEEN: [ids, [IGNORED] * hidden + [*answer, IGNORED]],
     }
     got = student.call("training_example", prompt, answer, 2, room)
@@ -224,6 +231,7 @@ def check_loss(student: Student, logits: np.ndarray, labels: np.ndarray) -> None
         ALL: want * count / labels[:, 1:].size,
         ALL + " ": want * count / labels.size,
         ROWS: np.mean(rows),
+        TWICE: nats(z[:, :-1].softmax(-1), y[:, 1:]),
     }
     got = student.call("answer_loss", z, y)
     compare(got, want, mistakes, what="answer_loss", rtol=1e-4, atol=1e-6)
@@ -246,6 +254,8 @@ def check_scores(student: Student, seed: int, prompt: list[int], answers: list[l
         PER_PIECE: (want / sizes).tolist(),
         FIRST: [float(t[begin - 1, a[0]]) for t, a in zip(logs, answers, strict=True)],
         LOGITS: total(raw, begin, 1),
+        PROBABILITY: np.exp(want).tolist(),
+        PROBABILITY + " ": total([np.exp(t) for t in logs], begin, 1),
         WHOLE: total(logs, 1, 1),
     }
     model = made("course_utils.grading.tiny:gpt", seed, 0.5)
@@ -259,12 +269,14 @@ def check_predict(student: Student, seed: int, prompts: list[list[int]], pieces:
     width = max(map(len, prompts))
     ends = np.array([logits[-1] for logits in tiny_logits(seed, prompts)])  # (N, V)
     filled = [[*p, *[0] * (width - len(p))] for p in prompts]
+    left = [[*[0] * (width - len(p)), *p] for p in prompts]
     masked = [[1] * len(p) + [0] * (width - len(p)) for p in prompts]
     padding = [np.array([z[-1] for z in tiny_logits(seed, filled, m)]) for m in (None, masked)]
     want = ends[:, pieces].argmax(1)
     mistakes = {
         END_PADDING: padding[0][:, pieces].argmax(1),
         END_PADDING + " ": padding[1][:, pieces].argmax(1),
+        LEFT_PADDING: np.array([z[-1] for z in tiny_logits(seed, left)])[:, pieces].argmax(1),
         ANY: ends.argmax(1),
         IDS: np.array(pieces)[want],
         UPSIDE_DOWN: ends[:, pieces].argmin(1),
@@ -314,8 +326,8 @@ def prompt(student: Student) -> None:
 
 @ITEM.part("P3.2", "Ids and labels", 3, ["training_example"])
 def ids(student: Student) -> None:
-    """Check an example with room, one with just enough, and one that is too long."""
-    for room in (20, 8, 6):
+    """Check an example with room, with just enough, one that is too long, and one with no room."""
+    for room in (20, 8, 6, 3):
         check_example(student, [11, 12, 13, 14, 15], [31, 32], room)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,14 @@ NOT_SHIFTED = "Nothing is shifted: the decoder would read the token that it is t
 HIDDEN_LEFT = "-100 is no token: where the labels hold it, the decoder reads padding."
 WRAPPED = "The last label came to the front; there stands the start id."
 LEFT = "Shifted the wrong way: the decoder reads the token *before* the one it predicts."
+START = "The first column holds the start id that was given, whatever it is."
 LONGER = "It is one longer than the labels: the last label is never read."
 IN_PLACE = "Your function changes the labels that it was given; work on a copy."
 
 TWICE = "Here nothing is left to shift: the decoder's inputs are shifted already."
 SUM = "That is the sum; divide by the number of predicted tokens."
 ALL = "You divide by all positions; only those with a label count."
+SOFTMAX = "The loss function takes the logits themselves: it applies the softmax."
 ROWS = "You averaged each summary, then the summaries; every predicted token counts the same."
 
 UNMASKED = "The encoder reads the padding: give it the attention mask."
@@ -43,14 +46,17 @@ NO_MEMORY = "The decoder saw the last token only; give it all that it has writte
 
 RECALL = "That is the recall (shared / in the reference); asked for is F1."
 PRECISION = "That is the precision (shared / in the summary); asked for is F1."
+LAST_GRAM = "The last n-gram is missing: a text of k words has k - n + 1 of them."
 ONCE = "A repeated n-gram counts as often as it occurs, up to the other text's count."
 UNCLIPPED = "A word that is repeated in the summary counts at most as often as in the reference."
 MEAN = "F1 is the harmonic mean of precision and recall, not their plain mean."
 DIVIDED = "Texts with nothing in common have an F1 of 0, not an error."
 SUBSTRING = "That is the longest common *run*; in a subsequence words may be left out."
 BAG = "That is ROUGE-1: it forgets the order."
+DIFFLIB = "`difflib` takes the longest *run* first, and so may miss the longest subsequence."
 NO_STEM = "Stem the words, as said: `use_stemmer=True`."
 JOINED = "You joined all texts into one; score each pair, then take the mean."
+MEANS = "Each of the three is one number: the mean over the texts of the F1."
 PERCENT = "Those are percentages; asked for are numbers between 0 and 1."
 
 SCORES = ("rouge1", "rouge2", "rougeL")
@@ -156,6 +162,7 @@ def check_pair(
         PREFIX_CUT: (full[-source:], want[1]),
         END_CUT: (full[:source], [*summary, 2][:target]),
         NO_END: (full[:-1][:source], summary[:target]),
+        NO_END + " ": (full[:-1][:source], want[1]),
         TOO_LONG: (full, [*summary, 2]),
         TOO_LONG + " ": ([*before, *text[: source - 1], 2], want[1]),
         LONE_END: (want[0], summary[:target]),
@@ -183,6 +190,7 @@ def check_shift(student: Student, labels: np.ndarray, start: int, pad: int) -> N
         WRAPPED: np.roll(real, 1, 1),
         LEFT: np.concatenate([real[:, 1:], first], 1),
         LONGER: np.concatenate([first, real], 1),
+        START: np.concatenate([0 * first, real[:, :-1]], 1),
     }
     got, after = student.call_after("shift_right", torch.tensor(labels), start, pad)
     want = np.concatenate([first, real[:, :-1]], 1)
@@ -205,6 +213,7 @@ def check_loss(student: Student, logits: np.ndarray, labels: np.ndarray) -> None
         TWICE: nats(z[:, :-1], y[:, 1:]),
         SUM: want * count,
         ALL: want * count / labels.size,
+        SOFTMAX: nats(z.softmax(-1), y),
         ROWS: np.mean([nats(a[None], b[None]) for a, b in zip(z, y, strict=True)]),
     }
     got = student.call("summary_loss", z, y)
@@ -233,6 +242,9 @@ def check_greedy(student: Student, seed: int, ids: np.ndarray, mask: np.ndarray)
     want = until(raw, end)
     for hint, mistaken in mistakes.items():
         require(rows == want or rows != mistaken, hint)
+    # what does not stop where it should may begin wrongly, too: name what shows
+    require(not all(row[:1] == [0] for row in rows) or any(r[:1] == [0] for r in want), WITH_START)
+    require(not any(end in row for row in rows), WITH_END)
     require(rows == want, "`greedy_summaries` is not right.")
 
 
@@ -251,6 +263,7 @@ def check_rouge_n(student: Student, reference: list[str], summary: list[str], n:
     want = f1(shared, *sizes)
     recall, precision = shared / max(1, sizes[0]), shared / max(1, sizes[1])
     loose = sum(count for gram, count in b.items() if gram in a)
+    cut = [grams(text[: max(0, len(text) - 1)], n) for text in (reference, summary)]
     mistakes = {
         ONCE: f1(len(a.keys() & b.keys()), len(a), len(b)),
         ONCE + " ": f1(len(a.keys() & b.keys()), *sizes),
@@ -258,6 +271,7 @@ def check_rouge_n(student: Student, reference: list[str], summary: list[str], n:
         RECALL: recall,
         PRECISION: precision,
         MEAN: (recall + precision) / 2,
+        LAST_GRAM: f1(sum((cut[0] & cut[1]).values()), *(sum(c.values()) for c in cut)),
     }
     score(student, "rouge_n", (reference, summary, n), want, mistakes)
 
@@ -267,9 +281,12 @@ def check_rouge_l(student: Student, reference: list[str], summary: list[str]) ->
     shared, sizes = lcs(reference, summary), (len(reference), len(summary))
     recall, precision = shared / max(1, sizes[0]), shared / max(1, sizes[1])
     bag = sum((Counter(reference) & Counter(summary)).values())
+    blocks = SequenceMatcher(None, reference, summary, autojunk=False).get_matching_blocks()
     mistakes = {
         SUBSTRING: f1(run(reference, summary), *sizes),
         BAG: f1(bag, *sizes),
+        BAG + " ": f1(len(set(reference) & set(summary)), *sizes),
+        DIFFLIB: f1(sum(block.size for block in blocks), *sizes),
         RECALL: recall,
         PRECISION: precision,
         MEAN: (recall + precision) / 2,
@@ -301,6 +318,7 @@ def check_corpus(student: Student, references: list[str], summaries: list[str]) 
     got = student.call("corpus_rouge", references, summaries)
     require(isinstance(got, dict) and set(SCORES) <= set(got), f"It lacks one of {SCORES}.")
     got = {key: got[key] for key in SCORES}
+    require(all(np.ndim(value) == 0 for value in got.values()), MEANS)
     compare(got, mean_of(scores), mistakes, what="corpus_rouge", rtol=1e-4, atol=1e-6)
 
 
@@ -325,7 +343,7 @@ LABELS = np.array([[5, 2, -100, -100], [7, 8, 6, 2]])
 IDS = np.array([[31, 9, 14, 30, 2], [40, 22, 2, 0, 0], [12, 2, 0, 0, 0]])
 MASK = (IDS > 0).astype(int)
 CAT = ["the", "cat", "sat", "on", "the", "mat", "because", "the", "mat", "was", "warm"]
-DOG = ["the", "warm", "cat", "sat", "on", "a", "mat", "the", "the", "the", "now", "then"]
+DOG = ["the", "warm", "cat", "sat", "on", "a", "mat", "the", "the", "the", "now", "then", "again"]
 NEWS = [
     "Ministers agreed on new fishing limits, officials said on Monday.",
     "The storms are moving north and schools stay closed.",
@@ -376,7 +394,8 @@ def rouge_grams(student: Student) -> None:
 
 @ITEM.part("P5.6", "ROUGE-L", 3, ["rouge_l"])
 def rouge_longest(student: Student) -> None:
-    """Check a text with gaps, one in reverse, and nothing in common."""
+    """Check texts with gaps, one in reverse, and nothing in common."""
+    check_rouge_l(student, list("pqrabz"), list("abpxqyrz"))
     check_rouge_l(student, CAT, DOG)
     check_rouge_l(student, CAT[:6], CAT[5::-1])
     check_rouge_l(student, ["a", "b"], ["c"])
