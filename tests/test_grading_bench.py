@@ -49,8 +49,8 @@ def test_a_command_that_fails_is_no_measurement(tmp_path):
 def test_the_guide_shows_the_record_of_the_bench():
     record = json.loads((ROOT / "book/records/grading.json").read_text())
     assert command.block("graded", GUIDE).strip() == bench.table(record).strip()
-    assert record["class"]["submissions"] >= 1000
-    assert record["class"]["submissions"] // 2 <= record["class"]["killed_after"] < 1000
+    assert record["class"]["submissions"] >= 300
+    assert record["class"]["submissions"] // 2 <= record["class"]["killed_after"]
 
 
 def test_the_guide_shows_the_self_test_of_every_bank_as_it_is():
