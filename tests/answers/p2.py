@@ -164,7 +164,7 @@ def random_twin(model):
         "no start",
         CHANGED
         + """for run in recorded_P2.values():
-    run.update({key: run[key][1:] for key in run if key != "guesses"})""",
+    run["steps"] = [step + 1 for step in run["steps"]]""",
         {"P2.5": p2.STEPS},
     ),
     wrong(
