@@ -315,3 +315,12 @@ def test_sentences_and_tables_are_markdown():
     assert out["text/markdown"].splitlines()[-1] == r"| a\|b | 0.12 |"
     with pytest.raises(ValueError, match="2 cells"):
         show.table(["a", "b"], [["only one"]])
+
+
+def test_magnitudes_stand_where_a_logarithmic_axis_puts_them():
+    drawn = figures.magnitudes({"words": {"a": 1.0, "b": 10.0, "c": 1000.0}}, x="words", alt=ALT)
+    for svg in (drawn.light, drawn.dark):
+        (dots,) = [e for e in ET.fromstring(svg).iter() if e.get("id") == "sizes-0"]
+        at = [float(e.get("x")) for e in dots.iter() if e.tag.endswith("}use")]
+        assert (at[2] - at[1]) / (at[1] - at[0]) == pytest.approx(2, abs=0.01)
+    assert {"1", "10", "1,000"} <= set(letters(drawn.light).split())

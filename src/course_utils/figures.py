@@ -213,6 +213,49 @@ def bars(
     return picture(draw, alt, height=0.9 + 0.32 * len(names) * max(1, 0.6 * len(groups)))
 
 
+def magnitudes(
+    series: Mapping[str, Mapping[str, float]],
+    *,
+    x: str,
+    alt: str,
+) -> Picture:
+    """Dots on a logarithmic axis, a row a name: for sizes that differ by powers of ten.
+
+    A bar has no honest length on such an axis, for it has no zero; a dot has a place.
+
+    Args:
+        series: what is measured → name → size. With one series the rows have a guiding line.
+        x: the axis, with its unit.
+        alt: see `picture`.
+    """
+    names = list(dict.fromkeys(name for sizes in series.values() for name in sizes))
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = figure.add_subplot(xlabel=x, xscale="log")
+        for number, (what, sizes) in enumerate(series.items()):
+            shift = 0.26 * (number - (len(series) - 1) / 2)
+            places = [names.index(name) + shift for name in sizes]
+            look = {"color": theme.series[number], "markersize": 6, "linestyle": "none"}
+            mark = "os^D"[number % 4]
+            axes.plot(list(sizes.values()), places, mark, label=what, gid=f"sizes-{number}", **look)
+            for size, place in zip(sizes.values(), places, strict=True):
+                text = f"{size:,.0f}" if size >= 10 else f"{size:.2g}"
+                beside = {"textcoords": "offset points", "va": "center", "fontsize": 9}
+                axes.annotate(text, (size, place), (7, 0), **beside)
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.set_yticks(range(len(names)), names)
+        axes.grid(
+            axis="y" if len(series) == 1 else "x", color=theme.quiet, alpha=0.3, linewidth=0.7
+        )
+        axes.set_axisbelow(True)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.margins(x=0.16)
+        if len(series) > 1:
+            figure.legend(loc="outside upper left", ncols=1 if max(map(len, series)) > 22 else 2)
+
+    return picture(draw, alt, height=0.9 + 0.3 * len(names) * max(1, 0.75 * len(series)))
+
+
 def _whiskers(
     group: Mapping[str, float], intervals: Mapping[str, tuple[float, float]] | None
 ) -> list[list[float]] | None:
