@@ -290,7 +290,7 @@ def everything(times: int = 1, vocabulary: str = "") -> dict[str, Files]:
         "datasets/stanfordnlp/imdb": reviews(
             "plain_text/", SHARD, "plain_text", {"train": 60, "test": 6, "unsupervised": 6}, times),
         "datasets/nyu-mll/glue": glue(times),
-        "datasets/CogComp/trec@refs/convert/parquet": trec(times),
+        "datasets/CogComp/trec": trec(times),
         "datasets/abisee/cnn_dailymail": cnn_dailymail(times),
         "datasets/Salesforce/wikitext": wikitext(),
         "datasets/allenai/c4": c4(),

