@@ -8,10 +8,12 @@ import sys
 import time
 import tomllib
 import urllib.request
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from typer.testing import CliRunner
 
 from course_utils import bootstrap, doctor, offline
@@ -88,6 +90,17 @@ def test_every_direct_dependency_is_pinned_within_its_bounds():
     for requirement in wanted:
         version = pinned.get(canonical(requirement.name))
         assert version and requirement.specifier.contains(version), requirement
+
+
+def test_every_pin_installs_on_the_first_release_of_each_python():
+    """Debian 12, for one, has Python 3.11.2."""
+    oldest, newest = bootstrap.OLDEST[1], bootstrap.NEWEST[1]
+    pythons = [f"3.{minor}.0" for minor in range(oldest, newest + 1)]
+    here = {canonical(found.metadata["Name"]): found for found in metadata.distributions()}
+    pinned = [here[n] for n, version in pins().items() if n in here and here[n].version == version]
+    for found in pinned:
+        needs = SpecifierSet(found.metadata["Requires-Python"] or "")
+        assert all(needs.contains(python) for python in pythons), (found.name, str(needs))
 
 
 @pytest.mark.parametrize(
