@@ -377,7 +377,7 @@ def test_the_gpt2_stream_does_not_grow_with_depth() -> None:
         start = model.token_embedding(ids) + model.positions(None, 0, LENGTH)
         x = start
         for block in model.blocks:
-            x = block(x, None, True)
+            x = block(x, None)
         return (x - start).std().item()
 
     assert 0.6 < added(16) / added(1) < 1.7
@@ -414,7 +414,8 @@ def test_attention_is_softmax_of_scaled_products() -> None:
     scores = (query @ key.mT / math.sqrt(5)).masked_fill(~mask, float("-inf"))
     mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(2, 4, 10)
     torch.testing.assert_close(attention(x, mask), attention.output(mixed))
-    torch.testing.assert_close(attention(x, causal=True), attention.output(mixed))
+    attention.causal = True
+    torch.testing.assert_close(attention(x), attention.output(mixed))
     torch.testing.assert_close(attention.weights(x, mask), scores.softmax(-1))
 
 
@@ -471,7 +472,7 @@ def test_bert_normalises_after_and_gpt_before() -> None:
     hidden = bert.hidden_states(ids)  # with weights 1 and biases 0 a norm is the last operation
     torch.testing.assert_close(hidden.mean(-1), torch.zeros(4, LENGTH), atol=1e-5, rtol=0)
     torch.testing.assert_close(hidden.std(-1, correction=0), torch.ones(4, LENGTH))
-    stream = gpt.blocks[0](torch.randn(4, LENGTH, 48) * 5, None, True)
+    stream = gpt.blocks[0](torch.randn(4, LENGTH, 48) * 5, None)
     assert stream.std() > 4  # pre-norm leaves the stream as large as it was
     eps = [norm.eps for norm in bert.modules() if isinstance(norm, nn.LayerNorm)]
     assert eps == [1e-12] * len(eps) and len(eps) == 6  # embedding, 2 a block, head
@@ -550,7 +551,7 @@ def test_reading_in_pieces_with_a_cache_equals_reading_at_once(
     if padded:
         mask[0, :2] = 0
     whole = model.hidden_states(ids, mask)
-    cache, parts = KeyValueCache(2, 10), []
+    cache, parts = KeyValueCache(10), []
     for part in ids.split(pieces, dim=1):
         done = cache.length + part.size(1)
         parts.append(model.hidden_states(part, mask[:, :done] if padded else None, cache))
@@ -563,7 +564,7 @@ def test_packed_documents_can_be_read_in_pieces() -> None:
     model, ids = shaken(tiny_gpt()), ids_of(1, 10)
     documents = torch.tensor([0] * 4 + [1] * 6)
     same = (documents[:, None] == documents[None, :])[None]
-    whole, cache = model.hidden_states(ids, same), KeyValueCache(2, 10)
+    whole, cache = model.hidden_states(ids, same), KeyValueCache(10)
     first = model.hidden_states(ids[:, :7], same[:, :7, :7], cache)
     rest = model.hidden_states(ids[:, 7:], same, cache)
     torch.testing.assert_close(torch.cat([first, rest], 1), whole, atol=1e-5, rtol=0)
@@ -571,14 +572,14 @@ def test_packed_documents_can_be_read_in_pieces() -> None:
 
 def test_t5_decoder_in_pieces_equals_at_once() -> None:
     model, target = shaken(tiny_t5()), ids_of(2, 10)
-    memory, cache = model.keys_values(model.encode(ids_of(2, 6))), KeyValueCache(2, 10)
+    memory, cache = model.keys_values(model.encode(ids_of(2, 6))), KeyValueCache(10)
     whole = model.decode(target, memory)
-    parts = [model.decode(part, memory, None, cache) for part in target.split([3, 1, 6], dim=1)]
+    parts = [model.decode(part, memory, cache) for part in target.split([3, 1, 6], dim=1)]
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
 
 
 def test_a_full_cache_says_so() -> None:
-    model, cache = tiny_gpt(), KeyValueCache(2, 4)
+    model, cache = tiny_gpt(), KeyValueCache(4)
     with pytest.raises(ValueError, match="holds 4 tokens, 5 were asked for"):
         model.hidden_states(ids_of(1, 5), None, cache)
 

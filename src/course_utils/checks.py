@@ -101,6 +101,39 @@ def check_token_ids(vocab_size: int | None, **named: int) -> None:
         )
 
 
+def check_rate(rate: float) -> None:
+    """Refuse a share of tokens to predict outside (0, 1]."""
+    require(0.0 < rate <= 1.0, f"rate={rate} must be in (0, 1]: the share of tokens to predict")
+
+
+def check_predictions(
+    logits: tuple[int, ...], labels: Tensor, num_predicted: int, highest_label: int
+) -> None:
+    """Refuse logits of shape `logits` that cannot be scored against `labels` (batch, length).
+
+    Raises:
+        ValueError: nothing is predicted (the mean of no tokens is NaN), the shapes do not belong
+            together, or a label is outside the vocabulary.
+    """
+    require(
+        logits[:-1] in (labels.shape, (num_predicted,)),
+        f"logits {logits} do not fit labels {(*labels.shape,)} with {num_predicted} predicted "
+        "tokens: give (batch, length, vocab), or (num_predicted, vocab) from model(..., "
+        "select=batch.predicted)",
+    )
+    require(
+        num_predicted > 0,
+        f"nothing to predict: 0 of {labels.numel()} labels, shape {(*labels.shape,)}, are set. "
+        'Skip this batch, or choose positions with count="fixed", which takes at least one token '
+        "of every row",
+    )
+    require(
+        highest_label < logits[-1],
+        f"label {highest_label} is outside the {logits[-1]} classes of logits {logits}: the "
+        "model's vocab_size is smaller than the tokenizer's",
+    )
+
+
 def check_room(what: str, wanted: int, available: int) -> None:
     """Refuse more tokens than there are positions.
 

@@ -19,6 +19,7 @@ NEEDED = (
     "course_utils/checkpoints/gpt-mini/model.safetensors",
     "course_utils/checkpoints/minilm-mlm/trained.safetensors",
     "course_utils/checkpoints/tokenizer/tokenizer.json",
+    "course_utils/models/huggingface.toml",
     "LICENSE",
     "NOTICE",
 )

@@ -80,18 +80,15 @@ class Bert(LanguageModel):
         self.apply(init_normal)
 
     def embed(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
+        self, ids: Tensor, mask: Tensor | None = None, segments: Tensor | None = None
     ) -> Tensor:
         """Sum token, position and segment vectors, then normalise: (B, T) → (B, T, d)."""
-        if attention_mask is not None and attention_mask.dim() == 3:
-            positions = real_positions(attention_mask)  # each packed document starts at 0
+        if mask is not None and mask.dim() == 3:
+            positions = real_positions(mask)  # each packed document starts at 0
         else:
-            positions = torch.arange(input_ids.size(1), device=input_ids.device)[None]
-        segments = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
-        total = self.token_embedding(input_ids) + self.position_embedding(positions)
+            positions = torch.arange(ids.size(1), device=ids.device)[None]
+        segments = torch.zeros_like(ids) if segments is None else segments
+        total = self.token_embedding(ids) + self.position_embedding(positions)
         return self.dropout(self.embedding_norm(total + self.segment_embedding(segments)))
 
     def hidden_states(

@@ -36,22 +36,14 @@ class GptBlock(nn.Module):
     def __init__(self, config: GptConfig) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.attention = SelfAttention(config)
+        self.attention = SelfAttention(config, causal=True)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.feed_forward = FeedForward(config, "gelu_tanh")
         self.dropout = Dropout(config.dropout)
 
-    def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None,
-        causal: bool,
-        cache: KeyValueCache | None = None,
-        layer: int = 0,
-    ) -> Tensor:
-        """(B, T, d) → (B, T, d)."""
-        attended = self.attention(self.attention_norm(x), mask, causal, cache, layer)
-        x = x + self.dropout(attended)
+    def forward(self, x: Tensor, mask: Tensor | None, cache: KeyValueCache | None = None) -> Tensor:
+        """(B, T, d) → (B, T, d); without a mask, each position sees what is left of it."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), mask, cache))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -99,8 +91,8 @@ class Gpt(Writer):
         past, new = (cache.length if cache else 0), input_ids.size(1)
         x = self.dropout(self.token_embedding(input_ids) + self.positions(mask, past, new))
         seen = self.look_back(mask, past, new)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, seen, seen is None and new > 1, cache, layer)
+        for block in self.blocks:
+            x = block(x, seen, cache)
         if cache is not None:
             cache.length += new
         return self.final_norm(x)
@@ -131,7 +123,7 @@ class Gpt(Writer):
         ends = mask is None or (mask.dim() == 2 and bool(mask[:, -1].all()))
         require(ends, "a prompt ends in padding: pad on the left (padding_side='left')")
         length = input_ids.size(1)
-        cache = KeyValueCache(self.config.num_layers, length + most) if use_cache else None
+        cache = KeyValueCache(length + most) if use_cache else None
 
         def step(ids: Tensor) -> Tensor:
             new = ids if cache is None else ids[:, cache.length :]

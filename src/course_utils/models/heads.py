@@ -12,17 +12,12 @@ from .gpt import Gpt
 from .layers import Dropout, add_mask
 
 
-def last_real(attention_mask: Tensor | None, ids: Tensor) -> Tensor:
-    """Index of the last real token of each row (B,), wherever the padding stands."""
-    if attention_mask is None:
-        return ids.new_full((ids.size(0),), ids.size(1) - 1)
-    numbered = attention_mask.bool() * torch.arange(1, ids.size(1) + 1, device=ids.device)
-    return numbered.argmax(dim=1)
+def last_real(mask: Tensor) -> Tensor:
+    """Index of the last real token of each row of a mask (B, T), wherever the padding stands."""
+    return (mask.bool() * torch.arange(1, mask.size(1) + 1, device=mask.device)).argmax(dim=1)
 
 
-def sentence_vector(
-    backbone: Bert | Gpt, hidden: Tensor, attention_mask: Tensor | None, ids: Tensor
-) -> Tensor:
+def sentence_vector(backbone: Bert | Gpt, hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Pick the vector that stands for the whole row of (B, T, d): (B, d).
 
     BERT: the first position, [CLS] (Devlin et al. 2019, §3.2). GPT: the last **real** token, the
@@ -30,7 +25,9 @@ def sentence_vector(
     """
     if isinstance(backbone, Bert):
         return hidden[:, 0]
-    return hidden[torch.arange(ids.size(0), device=ids.device), last_real(attention_mask, ids)]
+    if mask is None:
+        return hidden[:, -1]
+    return hidden[torch.arange(len(hidden), device=hidden.device), last_real(mask)]
 
 
 def small_linear(num_inputs: int, num_outputs: int) -> nn.Linear:
@@ -70,22 +67,21 @@ class Head(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Read ids (B, T) and answer, as the class says."""
         hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
-        return self.answer(hidden, input_ids, attention_mask)
+        return self.answer(hidden, attention_mask)
 
 
 class SequenceClassifier(Head):
     """One label a text."""
 
-    def answer(self, hidden: Tensor, ids: Tensor, mask: Tensor | None) -> Tensor:
+    def answer(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """Hidden states (B, T, d) → logits (B, labels)."""
-        vector = sentence_vector(self.backbone, hidden, mask, ids)
-        return self.output(self.dropout(vector))
+        return self.output(self.dropout(sentence_vector(self.backbone, hidden, mask)))
 
 
 class TokenClassifier(Head):
     """One label a token, as in named-entity recognition (Devlin et al. 2019, §5.3)."""
 
-    def answer(self, hidden: Tensor, ids: Tensor, mask: Tensor | None) -> Tensor:
+    def answer(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """Hidden states (B, T, d) → logits (B, T, labels)."""
         return self.output(self.dropout(hidden))
 
@@ -93,10 +89,10 @@ class TokenClassifier(Head):
 class SpanExtractor(Head):
     """Where an answer starts and where it ends (Devlin et al. 2019, §4.2)."""
 
-    def __init__(self, backbone: Bert | Gpt, dropout: float | None = None) -> None:
-        super().__init__(backbone, 2, dropout)
+    def __init__(self, backbone: Bert | Gpt) -> None:
+        super().__init__(backbone, 2)
 
-    def answer(self, hidden: Tensor, ids: Tensor, mask: Tensor | None) -> Tensor:
+    def answer(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """Hidden states (B, T, d) → start and end scores (B, 2, T), −∞ at padding."""
         scores = self.output(self.dropout(hidden)).transpose(1, 2)
         return scores if mask is None else add_mask(scores, mask.bool()[:, None, :])
@@ -124,9 +120,9 @@ class JointIntentSlots(Head):
         super().__init__(backbone, num_intents, dropout)
         self.slots = small_linear(backbone.config.hidden_size, num_slots)
 
-    def answer(self, hidden: Tensor, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def answer(self, hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Hidden states (B, T, d) → logits of intents (B, intents) and slots (B, T, slots)."""
-        vector = sentence_vector(self.backbone, hidden, mask, ids)
+        vector = sentence_vector(self.backbone, hidden, mask)
         return self.output(self.dropout(vector)), self.slots(self.dropout(hidden))
 
 
@@ -138,9 +134,6 @@ def joint_loss(
     Raises:
         ValueError: alpha outside [0, 1].
     """
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
-    intent = F.cross_entropy(intent_logits, intents)
-    return alpha * intent + (1 - alpha) * F.cross_entropy(
-        slot_logits.flatten(0, 1), slots.flatten()
-    )
+    require(0 <= alpha <= 1, f"alpha must lie in [0, 1], got {alpha}")
+    slot = F.cross_entropy(slot_logits.flatten(0, 1), slots.flatten())
+    return alpha * F.cross_entropy(intent_logits, intents) + (1 - alpha) * slot

@@ -1,10 +1,12 @@
 """Weights in and out: Hugging Face ⇄ ours. Every key and every shape is accounted for, both ways.
 
-One row of `FAMILIES` a paradigm; both directions read it.
+One row of `FAMILIES` a paradigm, with its tables of `huggingface.toml`; both directions read it.
 """
 
 import re
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,119 +19,41 @@ from .bert import Bert, BertConfig
 from .gpt import Gpt, GptConfig
 from .t5 import T5, T5Config
 
+# Names of tensors and settings, theirs beside ours; what its tables mean is said there.
+NAMES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+
 
 @dataclass(frozen=True)
 class Family:
-    """One paradigm here and there.
-
-    layers: our layer = theirs, with # for the number of a block; a+b: theirs lie one after the
-        other in ours (fused queries, keys and values). Weights and biases follow their layer.
-    fields: our field of the configuration = theirs, by the names that all of their configurations
-        answer to; one name where both agree. One dropout rate of ours stands for several of theirs.
-    only: the values of their settings that ours computes.
-    """
+    """One paradigm here and there: classes, and its tables of `huggingface.toml`."""
 
     ours: type[nn.Module]
     config: type
     theirs: tuple[type[nn.Module], ...]
-    layers: str
-    fields: str
-    only: str
+    layers: dict[str, str]
+    fields: dict[str, str]
+    only: dict[str, list[str | bool]]
 
 
-FIELDS = """vocab_size hidden_size num_layers=num_hidden_layers num_heads=num_attention_heads
-    pad_token_id """  # of all three
-T5_STACK = """
-    @.position_bias.bias = @.block.0.layer.0.SelfAttention.relative_attention_bias
-    @.blocks.#.attention_norm = @.block.#.layer.0.layer_norm
-    @.blocks.#.attention.query_key_value = @.block.#.layer.0.SelfAttention.q+k+v
-    @.blocks.#.attention.output = @.block.#.layer.0.SelfAttention.o
-    @.blocks.#.cross_norm = @.block.#.layer.1.layer_norm
-    @.blocks.#.cross_attention.query = @.block.#.layer.1.EncDecAttention.q
-    @.blocks.#.cross_attention.key_value = @.block.#.layer.1.EncDecAttention.k+v
-    @.blocks.#.cross_attention.output = @.block.#.layer.1.EncDecAttention.o
-    @.blocks.#.feed_forward_norm = @.block.#.layer.LAST.layer_norm
-    @.blocks.#.feed_forward.gate = @.block.#.layer.LAST.DenseReluDense.wi_0
-    @.blocks.#.feed_forward.up = @.block.#.layer.LAST.DenseReluDense.wi
-    @.blocks.#.feed_forward.down = @.block.#.layer.LAST.DenseReluDense.wo
-    @.final_norm = @.final_layer_norm"""
+BERTS = (transformers.BertForPreTraining, transformers.BertForMaskedLM, transformers.BertModel)
 FAMILIES = (
-    Family(
-        Bert,
-        BertConfig,
-        (transformers.BertForPreTraining, transformers.BertForMaskedLM, transformers.BertModel),
-        """ token_embedding = bert.embeddings.word_embeddings
-            position_embedding = bert.embeddings.position_embeddings
-            segment_embedding = bert.embeddings.token_type_embeddings
-            embedding_norm = bert.embeddings.LayerNorm
-            blocks.#.attention.query_key_value = bert.encoder.layer.#.attention.self.query+key+value
-            blocks.#.attention.output = bert.encoder.layer.#.attention.output.dense
-            blocks.#.attention_norm = bert.encoder.layer.#.attention.output.LayerNorm
-            blocks.#.feed_forward.up = bert.encoder.layer.#.intermediate.dense
-            blocks.#.feed_forward.down = bert.encoder.layer.#.output.dense
-            blocks.#.feed_forward_norm = bert.encoder.layer.#.output.LayerNorm
-            head.dense = cls.predictions.transform.dense
-            head.norm = cls.predictions.transform.LayerNorm
-            head = cls.predictions
-            pooler = bert.pooler.dense
-            next_sentence = cls.seq_relationship""",
-        """intermediate_size max_length=max_position_embeddings type_vocab_size layer_norm_eps
-            dropout=hidden_dropout_prob dropout=attention_probs_dropout_prob""",
-        """hidden_act=gelu is_decoder=False add_cross_attention=False
-            position_embedding_type=absolute tie_word_embeddings=True""",
-    ),
-    Family(
-        Gpt,
-        GptConfig,
-        (transformers.GPT2LMHeadModel,),
-        """ token_embedding = transformer.wte
-            position_embedding = transformer.wpe
-            blocks.#.attention_norm = transformer.h.#.ln_1
-            blocks.#.attention.query_key_value = transformer.h.#.attn.c_attn
-            blocks.#.attention.output = transformer.h.#.attn.c_proj
-            blocks.#.feed_forward_norm = transformer.h.#.ln_2
-            blocks.#.feed_forward.up = transformer.h.#.mlp.c_fc
-            blocks.#.feed_forward.down = transformer.h.#.mlp.c_proj
-            final_norm = transformer.ln_f""",
-        """intermediate_size=n_inner max_length=max_position_embeddings eos_token_id
-            layer_norm_eps=layer_norm_epsilon
-            dropout=resid_pdrop dropout=embd_pdrop dropout=attn_pdrop""",
-        """activation_function=gelu_new|gelu_pytorch_tanh add_cross_attention=False
-            scale_attn_weights=True scale_attn_by_inverse_layer_idx=False
-            tie_word_embeddings=True""",
-    ),
-    Family(
-        T5,
-        T5Config,
-        (transformers.T5ForConditionalGeneration,),
-        "token_embedding = shared\nhead = lm_head"
-        + T5_STACK.replace("@", "encoder").replace("LAST", "1")
-        + T5_STACK.replace("@", "decoder").replace("LAST", "2"),
-        """num_decoder_layers head_size=head_dim intermediate_size=d_ff eos_token_id
-            relative_buckets=relative_attention_num_buckets dropout=dropout_rate
-            relative_max_distance=relative_attention_max_distance
-            layer_norm_eps=layer_norm_epsilon decoder_start_token_id""",
-        "feed_forward_proj=relu|gated-gelu",
-    ),
+    Family(Bert, BertConfig, BERTS, **NAMES["bert"]),
+    Family(Gpt, GptConfig, (transformers.GPT2LMHeadModel,), **NAMES["gpt"]),
+    Family(T5, T5Config, (transformers.T5ForConditionalGeneration,), **NAMES["t5"]),
 )
 # Repetitions of a tied tensor.
 TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias", "lm_head.weight"}
 TIED |= {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}
 
 
-def _pairs(table: str) -> list[tuple[str, str]]:
-    """Read "a=b c" as (a, b) and (c, c)."""
-    return [(pair.split("=")[0], pair.split("=")[-1]) for pair in table.split()]
-
-
 def _config_from(family: Family, hf: nn.Module) -> Any:
     """Read our configuration out of theirs; refuse, by name, what ours does not compute."""
     config, sizes = hf.config, {}
-    for name, values in _pairs(family.only):
-        got, known = getattr(config, name, values.split("|")[0]), values.split("|")
-        what = f"{config.model_type}: {name}={got!r} is not supported, only {' or '.join(known)}"
-        require(str(got) in known, what)
-    for ours, theirs in _pairs(FIELDS + family.fields):
+    for name, known in family.only.items():
+        got, allowed = getattr(config, name, known[0]), " or ".join(map(str, known))
+        what = f"{config.model_type}: {name}={got!r} is not supported, only {allowed}"
+        require(got in known, what)
+    for theirs, ours in (NAMES["fields"] | family.fields).items():
         value = getattr(config, theirs, 0)
         what = f"{config.model_type}: {theirs}={value} differs from {sizes.get(ours)}; ours has one"
         require(sizes.setdefault(ours, value) == value, f"{what} {ours}")
@@ -146,7 +70,8 @@ def _config_from(family: Family, hf: nn.Module) -> Any:
 
 def _untrained(family: Family, config: Any) -> transformers.PreTrainedModel:
     """Build their model of our sizes."""
-    sizes = {theirs: getattr(config, ours) for ours, theirs in _pairs(FIELDS + family.fields)}
+    fields = NAMES["fields"] | family.fields
+    sizes = {theirs: getattr(config, ours) for theirs, ours in fields.items()}
     if family.ours is Bert:
         return family.theirs[not config.next_sentence](transformers.BertConfig(**sizes))
     if family.ours is Gpt:
@@ -162,11 +87,11 @@ def _untrained(family: Family, config: Any) -> transformers.PreTrainedModel:
 
 
 def _rules(family: Family, model: nn.Module, bare: bool = False) -> dict[str, list[str]]:
-    """For each of our tensors the names of theirs that make it, from the family's table.
+    """For each of our tensors the names of theirs that make it, from the family's `layers`.
 
     A `bare` BertModel has no head, and names without "bert.".
     """
-    table = dict(re.findall(r"(\S+) = (\S+)", family.layers))
+    table = family.layers
     if getattr(model.config, "gated", False):  # T5 v1.1: the activation sits on wi_0
         table = {k: v.replace(".wi", ".wi_1") if k.endswith(".up") else v for k, v in table.items()}
     rules = {}

@@ -57,16 +57,17 @@ def drop(x: Tensor, p: float) -> Tensor:
 class KeyValueCache:
     """Keys and values of the tokens already seen, so that each token is computed once.
 
-    Buffers are laid out for `capacity` tokens at the first update; a step writes one column.
+    Each attention has a buffer of its own, laid out for `capacity` tokens when it first writes
+    there; a step writes one column.
     """
 
-    def __init__(self, num_layers: int, capacity: int) -> None:
+    def __init__(self, capacity: int) -> None:
         self.capacity, self.length = capacity, 0
-        self.layers: list[Tensor | None] = [None] * num_layers  # (2, B, H, capacity, D) each
+        self.buffers: dict[nn.Module, Tensor] = {}  # (2, B, H, capacity, D) each
         self.position_bias: Tensor | None = None  # T5's, (1, H, capacity, capacity)
 
-    def update(self, layer: int, new: Tensor) -> Tensor:
-        """Write a layer's new keys and values (2, B, H, Q, D); return all so far (2, B, H, K, D).
+    def update(self, owner: nn.Module, new: Tensor) -> Tensor:
+        """Write new keys and values (2, B, H, Q, D) of an attention; all so far: (2, B, H, K, D).
 
         Raises:
             ValueError: more tokens than the capacity.
@@ -74,10 +75,10 @@ class KeyValueCache:
         end = self.length + new.size(3)
         fits = end <= self.capacity
         require(fits, f"the cache holds {self.capacity} tokens, {end} were asked for")
-        if self.layers[layer] is None:
-            self.layers[layer] = new.new_zeros((*new.shape[:3], self.capacity, new.size(4)))
-        self.layers[layer].narrow(3, self.length, new.size(3)).copy_(new)
-        return self.layers[layer].narrow(3, 0, end)
+        if owner not in self.buffers:
+            self.buffers[owner] = new.new_zeros((*new.shape[:3], self.capacity, new.size(4)))
+        self.buffers[owner].narrow(3, self.length, new.size(3)).copy_(new)
+        return self.buffers[owner].narrow(3, 0, end)
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
@@ -115,11 +116,15 @@ def attend(
 class SelfAttention(nn.Module):
     """Multi-head self-attention: softmax(q kᵀ · scale + mask) v (Vaswani et al. 2017, §3.2.2).
 
-    Queries, keys and values come from one fused matrix. `scale=None` means 1/√D; T5 uses 1.
+    Queries, keys and values come from one fused matrix. `scale=None` means 1/√D; T5 uses 1. With
+    `causal`, and no other mask, each position sees itself and what is left of it.
     """
 
-    def __init__(self, config: Config, bias: bool = True, scale: float | None = None) -> None:
+    def __init__(
+        self, config: Config, bias: bool = True, scale: float | None = None, causal: bool = False
+    ) -> None:
         super().__init__()
+        self.causal = causal
         d, width = config.hidden_size, config.num_heads * config.head_size
         self.num_heads, self.dropout = config.num_heads, config.dropout
         self.scale = config.head_size**-0.5 if scale is None else scale
@@ -132,20 +137,14 @@ class SelfAttention(nn.Module):
         return fused.permute(2, 0, 3, 1, 4)
 
     def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None = None,
-        causal: bool = False,
-        cache: KeyValueCache | None = None,
-        layer: int = 0,
+        self, x: Tensor, mask: Tensor | None = None, cache: KeyValueCache | None = None
     ) -> Tensor:
         """Mix (B, Q, d) with what `mask` (True = may attend, or an additive float) lets it see."""
         fused = self.project(x)
-        past = fused[1:] if cache is None else cache.update(layer, fused[1:])
+        past = fused[1:] if cache is None else cache.update(self, fused[1:])
         dropout = self.dropout if self.training else 0.0
-        mixed = attend(
-            fused[0], past[0], past[1], mask, causal=causal, scale=self.scale, dropout=dropout
-        )  # (B, H, Q, D)
+        causal = self.causal and mask is None and x.size(1) > 1  # a last query alone sees all
+        mixed = attend(fused[0], *past, mask, causal=causal, scale=self.scale, dropout=dropout)
         return self.output(merge_heads(mixed))
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 Version 1.0 by default; `gated=True, tied=False` is version 1.1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,8 @@ from .base import Config
 from .generation import Step, Writer
 from .layers import CrossAttention, Dropout, FeedForward, KeyValueCache, SelfAttention, add_mask
 
-Memory = list[tuple[Tensor, Tensor]]  # keys and values of the encoder, for each decoder block
+# What a decoder block sees of the inputs: the encoder's keys and values, and where it may look.
+Memory = tuple[tuple[Tensor, Tensor], Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -109,19 +111,12 @@ class T5Block(nn.Module):
         self.dropout = Dropout(p)
 
     def forward(
-        self,
-        x: Tensor,
-        mask: Tensor,
-        memory: tuple[Tensor, Tensor] | None = None,
-        memory_mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
-        layer: int = 0,
+        self, x: Tensor, mask: Tensor, memory: Memory | None, cache: KeyValueCache | None
     ) -> Tensor:
-        """(B, T, d) → (B, T, d); `memory` holds the encoder's keys and values for this block."""
-        attended = self.attention(self.attention_norm(x), mask, cache=cache, layer=layer)
-        x = x + self.dropout(attended)
+        """(B, T, d) → (B, T, d); only a decoder's block has a `memory`."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), mask, cache))
         if memory is not None:
-            x = x + self.dropout(self.cross_attention(self.cross_norm(x), memory, memory_mask))
+            x = x + self.dropout(self.cross_attention(self.cross_norm(x), *memory))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -140,15 +135,13 @@ class T5Stack(nn.Module):
         self,
         x: Tensor,
         bias: Tensor,
-        memory: Memory | None = None,
-        memory_mask: Tensor | None = None,
+        memory: Sequence[Memory | None] | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
         """Embedded tokens (B, T, d), with the position bias of all layers → (B, T, d)."""
         x = self.dropout(x)
-        for layer, block in enumerate(self.blocks):
-            keys_values = memory[layer] if memory else None
-            x = block(x, bias, keys_values, memory_mask, cache, layer)
+        for block, seen in zip(self.blocks, memory or [None] * len(self.blocks), strict=True):
+            x = block(x, bias, seen, cache)
         return self.dropout(self.final_norm(x))
 
 
@@ -196,28 +189,24 @@ class T5(Writer):
         mask = input_ids.new_ones(1, input_ids.size(1)) if mask is None else mask
         return self.encoder(self.token_embedding(input_ids), self.encoder.position_bias(mask))
 
-    def keys_values(self, memory: Tensor) -> Memory:
-        """Project the encoder's output (B, S, d) for each decoder block's cross-attention."""
-        return [block.cross_attention.keys_values(memory) for block in self.decoder.blocks]
+    def keys_values(self, encoded: Tensor, attention_mask: Tensor | None = None) -> list[Memory]:
+        """What each decoder block sees of the encoder's output (B, S, d), padding (B, S) apart."""
+        seen = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
+        attentions = (block.cross_attention for block in self.decoder.blocks)
+        return [(attention.keys_values(encoded), seen) for attention in attentions]
 
     def decode(
-        self,
-        decoder_input_ids: Tensor,
-        memory: Memory,
-        attention_mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
+        self, decoder_input_ids: Tensor, memory: list[Memory], cache: KeyValueCache | None = None
     ) -> Tensor:
         """Read the target so far, looking back at it and over at the encoder: (B, T, d).
 
         Args:
             decoder_input_ids: targets shifted right, (B, T); with a cache only the new ones.
             memory: what `keys_values` made of the encoder's output.
-            attention_mask: the **encoder's** padding mask, (B, S).
             cache: the decoder's own keys and values from earlier calls.
         """
-        over = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
         bias = self.own_bias(decoder_input_ids, cache)
-        x = self.decoder(self.token_embedding(decoder_input_ids), bias, memory, over, cache)
+        x = self.decoder(self.token_embedding(decoder_input_ids), bias, memory, cache)
         if cache is not None:
             cache.length += decoder_input_ids.size(1)
         return x
@@ -239,11 +228,11 @@ class T5(Writer):
         Raises:
             ValueError: ids or mask of a wrong shape, dtype or range.
         """
-        memory = self.keys_values(self.encode(input_ids, attention_mask))
+        memory = self.keys_values(self.encode(input_ids, attention_mask), attention_mask)
         check_ids(decoder_input_ids, self.config.vocab_size, "decoder_input_ids")
         pair = f"input_ids has {len(input_ids)} rows, decoder_input_ids {len(decoder_input_ids)}"
         require(len(input_ids) == len(decoder_input_ids), f"{pair}: they must be pairs")
-        return self.decode(decoder_input_ids, memory, attention_mask)
+        return self.decode(decoder_input_ids, memory)
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:
         """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), no bias."""
@@ -255,11 +244,11 @@ class T5(Writer):
         self, input_ids: Tensor, attention_mask: Tensor | None, most: int, use_cache: bool
     ) -> tuple[Tensor, Step]:
         """Read the inputs, and begin at `decoder_start_token_id`; see `Writer`."""
-        memory = self.keys_values(self.encode(input_ids, attention_mask))
-        cache = KeyValueCache(self.config.num_decoder_layers, most) if use_cache else None
+        memory = self.keys_values(self.encode(input_ids, attention_mask), attention_mask)
+        cache = KeyValueCache(most) if use_cache else None
 
         def step(ids: Tensor) -> Tensor:
             new = ids if cache is None else ids[:, cache.length :]
-            return F.linear(*self.project(self.decode(new, memory, attention_mask, cache)[:, -1]))
+            return F.linear(*self.project(self.decode(new, memory, cache)[:, -1]))
 
         return input_ids.new_full((len(input_ids), 1), self.config.decoder_start_token_id), step

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_utils.checks import check_ids, check_mask, require
+from course_utils.checks import check_ids, check_mask, check_predictions
 from course_utils.objectives.projected import projected_loss
 
 IGNORE_INDEX = -100
@@ -69,30 +69,12 @@ def token_loss(logits: Tensor | Projection, batch: Batch) -> Tensor:
 
     `logits` is (batch, length, vocab), or (num_predicted, vocab) as a model gives it with
     `select=batch.predicted`; or what makes them, `model.project(hidden)`: the same loss in half
-    the time, since all logits are never held at once. Raises ValueError when nothing is predicted
-    (the mean of no tokens is NaN), when the shapes do not belong together, or when a label is
-    outside the vocabulary.
+    the time, since all logits are never held at once. Raises what `check_predictions` does.
     """
     lazy = isinstance(logits, tuple)
     shape = (*logits[0].shape[:-1], len(logits[1])) if lazy else tuple(logits.shape)
+    check_predictions(shape, batch.labels, batch.num_predicted, batch.highest_label)
     whole = shape[:-1] == batch.labels.shape
-    require(
-        whole or shape[:-1] == (batch.num_predicted,),
-        f"logits {shape} do not fit labels {(*batch.labels.shape,)} with {batch.num_predicted} "
-        "predicted tokens: give (batch, length, vocab), or (num_predicted, vocab) from "
-        "model(..., select=batch.predicted)",
-    )
-    require(
-        batch.num_predicted > 0,
-        f"nothing to predict: 0 of {batch.labels.numel()} labels, shape {(*batch.labels.shape,)}, "
-        'are set. Skip this batch, or choose positions with count="fixed", which takes at least '
-        "one token of every row",
-    )
-    require(
-        batch.highest_label < shape[-1],
-        f"label {batch.highest_label} is outside the {shape[-1]} classes of logits {shape}: the "
-        "model's vocab_size is smaller than the tokenizer's",
-    )
     labels = batch.labels if whole else batch.labels[batch.predicted]
     if lazy:
         hidden, weight, bias = logits
@@ -134,8 +116,3 @@ def real_tokens(
         return torch.ones_like(ids, dtype=torch.bool)
     check_mask(attention_mask, (*ids.shape,))
     return attention_mask.bool()
-
-
-def check_rate(rate: float) -> None:
-    """Refuse a share of tokens to predict outside (0, 1]."""
-    require(0.0 < rate <= 1.0, f"rate={rate} must be in (0, 1]: the share of tokens to predict")

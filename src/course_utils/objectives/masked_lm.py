@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_utils.checks import check_like, check_token_ids, require
+from course_utils.checks import check_like, check_rate, check_token_ids, require
 
-from .batch import IGNORE_INDEX, Batch, check_rate, choose, real_tokens, token_loss, uniform
+from .batch import IGNORE_INDEX, Batch, choose, real_tokens, token_loss, uniform
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:

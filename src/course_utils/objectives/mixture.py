@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from course_utils.checks import check_token_ids, require
+from course_utils.checks import check_rate, check_token_ids, require
 
 from . import span_corruption
-from .batch import Batch, check_rate, real_tokens
+from .batch import Batch, real_tokens
 from .span_corruption import Vocabulary, from_noise_mask, noise_mask, row_lengths, suffix_mask
 
 loss = span_corruption.loss  # Equation 9.3, whatever was hidden

@@ -29,13 +29,12 @@ def loss(logits: Tensor, batch: Batch) -> Tensor:
     ignored. Raises ValueError when the batch has no pair labels or the shapes differ.
     """
     label = batch.next_sentence_label
-    if label is None or label.numel() == 0:
-        raise ValueError("this batch has no next_sentence_label: make it with make_pairs")
-    if logits.shape != (len(label), 2):
-        raise ValueError(
-            f"logits {tuple(logits.shape)} must be {(len(label), 2)}: (pairs, 2 classes), from "
-            f"model.next_sentence_logits(hidden_states)"
-        )
+    has_pairs = label is not None and label.numel() > 0
+    require(has_pairs, "this batch has no next_sentence_label: make it with make_pairs")
+    wanted = (
+        f"{(len(label), 2)}: (pairs, 2 classes), from model.next_sentence_logits(hidden_states)"
+    )
+    require(logits.shape == (len(label), 2), f"logits {tuple(logits.shape)} must be {wanted}")
     return F.cross_entropy(logits, label)
 
 

@@ -117,7 +117,7 @@ def pytorch_step() -> float:
     model: Gpt = as_in_the_page(export.shipped()["gpt-mini"]).eval()  # type: ignore[assignment]
     best = float("inf")
     for _ in range(REPEATS):
-        cache = KeyValueCache(model.config.num_layers, STEPS)
+        cache = KeyValueCache(STEPS)
         ids = torch.tensor([[model.config.eos_token_id]])
         for n in range(STEPS):
             start = time.perf_counter()
