@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import os
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from course_utils import assets, book, bootstrap
+from course_utils.grading.jail import Jail, NoJail
 
 # Workers of pytest-xdist share the cores; tiny models gain nothing from a second thread anyway.
 torch.set_num_threads(1)
@@ -20,6 +22,18 @@ def pytest_terminal_summary(terminalreporter):
     if count := sum("NO JAIL" in str(report.longrepr) for report in skipped):
         text = f"{count} tests of the jail DID NOT RUN: bubblewrap is missing or may not start here"
         terminalreporter.write_line(text, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def the_jail_starts():
+    """Skip where no jail starts, and say so loudly; with COURSE_NEEDS_JAIL set that is an error."""
+    try:
+        with Jail() as jail:
+            jail.probe()
+    except NoJail as error:
+        if os.environ.get("COURSE_NEEDS_JAIL"):
+            raise
+        pytest.skip(f"NO JAIL, SO NOTHING IS PROVEN HERE: {error}")
 
 
 # -- one browser for all files: a process can hold only one of Playwright's sessions ------------

@@ -29,7 +29,7 @@ from course_utils.grading.jail import Jail, Limits, NoJail, family
 from course_utils.grading.jailed import Died, Jailed, Worker
 from course_utils.grading.notebook import Submission
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("the_jail_starts")]
 ROOT = Path(__file__).resolve().parents[1]
 T1 = all_items()["T1"]
 FAST = Limits(cell=6, call=6, total=60)
@@ -44,17 +44,6 @@ GOOD = [
 ]
 ALL = {"T1.1", "T1.2", "T1.3", "T1.4"}
 MARKER = "31557.0815"  # seconds that left-over processes sleep: how they are recognised
-
-
-@pytest.fixture(scope="module", autouse=True)
-def the_jail_starts():
-    try:
-        with Jail(FAST) as jail:
-            jail.probe()
-    except NoJail as error:
-        if os.environ.get("COURSE_NEEDS_JAIL"):
-            raise
-        pytest.skip(f"NO JAIL, SO NOTHING IS PROVEN HERE: {error}")
 
 
 def graded(*cells, limits=FAST):

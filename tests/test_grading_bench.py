@@ -1,14 +1,12 @@
 """The bench of the grader: a class that is killed half-way, and tables that say what was found."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from course_utils.grading import bench, command, selftest
 from course_utils.grading.items import all_items
-from course_utils.grading.jail import Jail, NoJail
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "book/instructors.md").read_text("utf-8")
@@ -16,14 +14,8 @@ T1 = all_items()["T1"]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("the_jail_starts")
 def test_a_class_that_is_killed_half_way_comes_out_the_same(tmp_path):
-    try:
-        with Jail() as jail:
-            jail.probe()
-    except NoJail as error:
-        if os.environ.get("COURSE_NEEDS_JAIL"):
-            raise
-        pytest.skip(f"NO JAIL, SO NOTHING IS PROVEN HERE: {error}")
     row = bench.interrupted(ROOT, tmp_path, T1, 30)
     assert 15 <= row["killed_after"] < 30 and row["killed"]["killed"]
     assert not row["resumed"]["killed"] and not row["whole"]["killed"]

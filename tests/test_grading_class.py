@@ -1,7 +1,6 @@
 """A class of forty: honest, wrong, broken and hostile notebooks, graded by one command."""
 
 import csv
-import os
 from pathlib import Path
 
 import nbformat
@@ -11,7 +10,6 @@ from typer.testing import CliRunner
 from course_utils.cli import app
 from course_utils.grading import selftest
 from course_utils.grading.items import all_items
-from course_utils.grading.jail import Jail, NoJail
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,14 +57,8 @@ def hand_in(folder: Path) -> dict[str, set[str] | None]:
     return {name: lost for name, (_, lost) in (added | HOSTILE).items()} | dict.fromkeys(BROKEN)
 
 
+@pytest.mark.usefixtures("the_jail_starts")
 def test_forty_mixed_submissions_come_out_as_they_deserve(tmp_path, monkeypatch):
-    try:
-        with Jail() as jail:
-            jail.probe()
-    except NoJail as error:
-        if os.environ.get("COURSE_NEEDS_JAIL"):
-            raise
-        pytest.skip(f"NO JAIL, SO NOTHING IS PROVEN HERE: {error}")
     monkeypatch.chdir(ROOT)
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
