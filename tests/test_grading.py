@@ -539,7 +539,7 @@ def test_what_is_no_notebook_is_unreadable(content):
     [
         ("alice.ipynb", "alice"),
         ("alice_T1.ipynb", "alice"),
-        ("T1_gradient_signals (1).ipynb", "unnamed"),
+        ("T1_gradient_signals (1).ipynb", "T1_gradient_signals (1)"),
         ("T1_gradient_signals_bob.ipynb", "bob"),
         ("doejane_LATE_12_34_T1-2.ipynb", "doejane_12"),
         ("j.doe.ipynb", "j.doe"),
@@ -552,9 +552,22 @@ def test_whose_file_it_is(name, student):
 
 
 def test_names_become_safe_and_stay_apart():
-    names = ["a/b", "a\\b", "../x", "", "CON\x00", "x" * 300, "<b>", "a b", "..", "a:b"]
+    names = [
+        "a\x9b2Jb",
+        "a\u202eb",
+        "a/b",
+        "a\\b",
+        "../x",
+        "",
+        "CON\x00",
+        "x" * 300,
+        "<b>",
+        "a b",
+        "..",
+        "a:b",
+    ]
     assert len({safe(name) for name in names}) == len(names)
-    assert not any(re.search(r'[\x00-\x1f/\\:*?"<>|]|^\.', safe(name)) for name in names)
+    assert not any(re.search(r'[\x00-\x1f\x80-\x9f\u202e/\\:*?"<>|]|^\.', safe(n)) for n in names)
     assert safe("O'Brien, Zoë Ü ☂") == "O'Brien, Zoë Ü ☂"
 
 
@@ -623,6 +636,42 @@ def test_another_text_needs_another_mark(tmp_path):
     give(tmp_path, {"ann": "2"})
     write_reports(tmp_path, ["ann"], text="Rewritten.")
     assert table(tmp_path / "marks.csv")[0]["T1 status"] == "needs marking"
+
+
+def test_marks_of_another_exercise_stay_in_the_table(tmp_path):
+    """Grading T2 into the same folder must not delete what a person wrote about T1."""
+    write_reports(tmp_path, ["ann", "bob"])
+    give(tmp_path, {"ann": "2"})
+    report.write_all(tmp_path, [Found("ann", Path("x"))], {"T2": all_items()["T2"]}, [], {})
+    assert [row["marks"] for row in table(tmp_path / "free_text.csv")] == ["2", ""]
+    write_reports(tmp_path, ["ann", "bob"])
+    assert table(tmp_path / "marks.csv")[0]["T1 status"] == "graded"
+    assert len(table(tmp_path / "free_text.csv")) == 2
+
+
+@pytest.mark.parametrize("split", [",", ";", "\t"])
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path, split):
+    write_reports(tmp_path, ["ann"], text="Commas, many, and; semicolons;\nlines")
+    (row,) = table(tmp_path / "free_text.csv")
+    with (tmp_path / "free_text.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, row, delimiter=split)
+        writer.writeheader()
+        writer.writerow(row | {"marks": "1,5"})
+    write_reports(tmp_path, ["ann"], text="Commas, many, and; semicolons;\nlines")
+    assert table(tmp_path / "marks.csv")[0]["T1"] == "4.5"
+
+
+def test_no_key_looks_like_a_number():
+    keys = [report.text_key(str(number), "T1.5", "x") for number in range(2000)]
+    assert not [key for key in keys if re.fullmatch(r"[\d.eE+-]+", key)]
+
+
+@pytest.mark.parametrize("content", [b"student;part\nann;T1.5\n", "Zoë".encode("cp1252"), b"\0"])
+def test_a_broken_table_of_texts_stops_before_it_is_overwritten(tmp_path, content):
+    (tmp_path / "free_text.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"free_text\.csv"):
+        write_reports(tmp_path, ["ann"])
+    assert (tmp_path / "free_text.csv").read_bytes() == content
 
 
 @pytest.mark.parametrize("mark", ["3", "-1", "two", "nan"])

@@ -916,6 +916,74 @@ def test_seeds_do_not_change_marks():
         assert passed(result) == ALL - {"T1.2"}
 
 
+def test_the_checks_cannot_be_imported_to_answer():
+    """The public checks know what is right; where grading runs they are not there."""
+    item = all_items()["T3"]
+    cells = Submission.read(ROOT / "solutions/T3_next_sentence.ipynb").graded
+    steal = """import course_utils.grading.items as items, os
+files = sorted(os.listdir(os.path.dirname(items.__file__)))
+from course_utils.grading.items.t3 import jaccard
+def overlap(*a): return jaccard(*a)
+def jaccard_overlap(*a): return jaccard(*a)"""
+    with Jail(FAST) as jail, Jailed(jail, [steal]) as student:
+        assert student.value("files") == ["__init__.py"]
+        assert not any(student.ask("has", names=["jaccard"])), student.notes
+    marks = run(item, ["def check(name): pass", steal], SETUP)["marks"]
+    assert not [mark for mark in marks if mark["state"] == "right"] and len(cells) > 5
+
+
+@pytest.mark.parametrize("place", ["solutions", "in", "out"])
+def test_what_the_jail_shows_must_hold_nothing_private(tmp_path, monkeypatch, place):
+    """A course that lies inside its own environment would show its hidden checks."""
+    (tmp_path / place).mkdir()
+    monkeypatch.setattr("course_utils.grading.jail.shown", lambda: [tmp_path / place])
+    paths = {"solutions": ROOT / "solutions", "in": tmp_path / "x", "out": tmp_path / "y"}
+    paths[place] = tmp_path / place / "deeper"
+    with pytest.raises(Stopped, match=r"The jail shows .*deeper to those who hand in"):
+        grade_folder(paths["in"], paths["out"], replace(SETUP, solutions=paths["solutions"]))
+
+
+NASTY = {  # what a parser, or a regular expression, may never come back from
+    "spaces": "x = = 1\n" + " " * 250_000 + "$",
+    "words": "a " * 3_000,
+    "a deep sum": "x = 1" + "+1" * 100_000,
+    "a deep call": "f" + "()" * 100_000,
+    "many statements": "1;" * 2_000_000,
+    "brackets": "x = " + "[" * 90_000,
+    "accents": "x = '" + "é" * 290_000 + "'",
+}
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_code_that_is_hard_to_read_stops_nobody(tmp_path, name):
+    """It is read in the grader's own process, before any jail."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/ann.ipynb").write_text(notebook(GOOD))
+    (tmp_path / "in/eve.ipynb").write_text(notebook([NASTY[name], *GOOD]))
+    started = time.process_time()
+    grade_folder(tmp_path / "in", tmp_path / "out", SETUP, only=["T1"])
+    found = {row["student"]: row for row in rows(tmp_path / "out/marks.csv")}
+    assert found["ann"]["T1"] == "8" and found["eve"]["T1"] in ("8", "")
+    assert found["eve"]["T1 status"] in ("needs marking", "unreadable")
+    assert time.process_time() - started < 100  # of processor time: it took hours
+
+
+def test_a_reply_of_millions_of_lists_is_not_read():
+    forged = (
+        FORGE
+        + """
+def clm_signals(n):
+    for frame in frames():
+        if "replies" in frame.f_locals:
+            os.write(frame.f_locals["replies"], b'{"value": [' + b"[]," * 2_000_000 + b"1]}\\n")
+    return n - 1"""
+    )
+    result = graded(*GOOD, forged)
+    assert passed(result) == ALL - {"T1.2"} and state(result, "T1.2") == "crashed"
+    honest = "def clm_signals(n): return [[]] * 3_000_000"
+    assert "too large" in said(graded(*GOOD, honest))
+
+
 # -- the self-test ---------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from course_utils.grading.item import Item
@@ -16,6 +16,8 @@ from course_utils.grading.notebook import Submission, Unreadable, read_bytes
 
 CANVAS = re.compile(r"^(?P<student>[^_]+)_(?:LATE_)?(?P<id>\d+)_\d+_.+$", re.IGNORECASE)
 MOODLE = re.compile(r"_assignsubmission_\w*$")
+# what file systems and terminals take for more than a letter; the last turn the writing round
+UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028\u2029\u202a-\u202e\u2066-\u2069]')
 IGNORED = {"__MACOSX", ".ipynb_checkpoints"}
 
 
@@ -27,6 +29,7 @@ class Found:
     path: Path
     item: str | None = None
     fault: str = ""  # why it cannot be read
+    older: tuple[str, ...] = ()  # names of files that it replaces
 
 
 def collect(folder: Path, items: dict[str, Item]) -> list[Found]:
@@ -41,6 +44,8 @@ def collect(folder: Path, items: dict[str, Item]) -> list[Found]:
             continue
         if one.fault and (student, one.item) in found:
             continue  # an attachment beside a notebook
+        if old := found.get((student, one.item)):
+            one = replace(one, older=(*old.older, old.path.name))
         found[student, one.item] = one
     read = {student for (student, item), one in found.items() if item and not one.fault}
     return sorted(
@@ -76,20 +81,22 @@ def below(folder: Path) -> Iterator[Path]:
 
 def owner(name: str, items: dict[str, Item]) -> str:
     """The student that a file name tells: without suffix, item, copy number, LMS's numbers."""
-    stem = re.sub(r"(\.(ipynb|json|txt|py|pdf|html|zip|docx))+$", "", name, flags=re.IGNORECASE)
+    stem = whole = re.sub(
+        r"(\.(ipynb|json|txt|py|pdf|html|zip|docx))+$", "", name, flags=re.IGNORECASE
+    )
     if lms := CANVAS.match(stem):
         return f"{lms['student']}_{lms['id']}"
     stem = re.sub(r"[\s_-]*\(\d+\)$", "", stem)
     for item in items.values():
         words = f"({re.escape(item.notebook)}|{re.escape(item.name)})"
         stem = re.sub(rf"(^|[\s_-]+){words}(?=$|[\s_-])", "", stem, flags=re.IGNORECASE)
-    return stem.strip(" _-") or "unnamed"
+    return stem.strip(" _-") or whole  # it names nobody: two such files are not one student's
 
 
 def safe(name: str) -> str:
     """A student's name as a file name; one that had to change gets a fingerprint."""
     text = unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "replace"))
-    clean = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", text).strip(" .")[:80]
+    clean = UNSAFE.sub("_", text).strip(" .")[:80]
     if clean == text and clean:
         return clean
     return f"{clean}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"

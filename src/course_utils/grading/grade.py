@@ -21,7 +21,7 @@ from course_utils.grading import report
 from course_utils.grading.collect import Found, collect
 from course_utils.grading.item import Item, Wrong
 from course_utils.grading.items import all_items
-from course_utils.grading.jail import Jail, Limits
+from course_utils.grading.jail import Jail, Limits, exposed
 from course_utils.grading.jailed import Jailed
 from course_utils.grading.judge import Mark, judge, load_hidden
 from course_utils.grading.notebook import Submission, Unreadable, read_bytes
@@ -156,6 +156,11 @@ def grade_folder(
     submission is touched when the canary fails, NoJail when there is no jail.
     """
     items = {name: all_items()[name] for name in only or all_items()}
+    if seen := [] if setup.unsafe else exposed([setup.solutions, folder, out]):
+        raise Stopped(
+            f"The jail shows {', '.join(map(str, seen))} to those who hand in, for it lies where "
+            "Python or the course's data lie. Move it somewhere else."
+        )
     with Jail(setup.limits, setup.unsafe) as jail:
         jail.probe()
     found = collect(folder, items)

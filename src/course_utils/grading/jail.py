@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ import course_utils
 from course_utils.data.cache import cache_root
 
 NOBODY = "65534"
+ITEMS = Path(course_utils.__file__).resolve().parent / "grading/items"
 PROGRAMS = ("bwrap", "unshare", "setpriv")
 HOW = """Grading runs handed-in code in a jail (bubblewrap), and the jail does not start here.
   Debian, Ubuntu:  sudo apt-get install bubblewrap
@@ -58,6 +60,7 @@ class Jail:
         self.unsafe = unsafe
         self.stage = Path(tempfile.mkdtemp(prefix="course-jail-"))
         self.stage.chmod(0o755)
+        shutil.copy(ITEMS / "__init__.py", self.stage / "items.py")
         for number in range(len(shown())):
             (self.stage / str(number)).mkdir()
 
@@ -122,6 +125,9 @@ class Jail:
         words += [*size, "/dev/shm", "--remount-ro", "/dev", *size, "/tmp", *size, "/box"]
         for path, place in places.items():  # after the tmpfs: they may lie below one
             words += ["--ro-bind", str(place), str(path)]
+        # the public checks know what is right: an answer could import it instead of being one
+        words += ["--tmpfs", str(ITEMS), "--ro-bind", str(self.stage / "items.py")]
+        words += [str(ITEMS / "__init__.py"), "--remount-ro", str(ITEMS)]
         return [*words, "--chdir", "/box", "--remount-ro", "/", "--"]
 
     def probe(self) -> None:
@@ -145,6 +151,12 @@ def shown() -> list[Path]:
     paths = [Path(path) for path in wanted if Path(path).exists()]
     inside = lambda path: any(path != p and path.is_relative_to(p) for p in [Path("/usr"), *paths])  # noqa: E731
     return [path for path in dict.fromkeys(paths) if not inside(path)]
+
+
+def exposed(paths: Iterable[Path]) -> list[Path]:
+    """Those of `paths` that lie where the jail shows them: a course kept inside its environment."""
+    places = [Path("/usr"), *(path.resolve() for path in shown())]
+    return [p for p in paths if any(p.resolve().is_relative_to(place) for place in places)]
 
 
 def variables() -> dict[str, str]:

@@ -40,7 +40,10 @@ class Worker:
         """Send a request and wait for the reply to it; raises Died."""
         number = secrets.token_hex(16)
         self.asked, self.seconds, self.before = time.monotonic(), seconds, used(self.process.pid)
-        line = dumps({"do": do, "with": arguments, "id": number})
+        try:
+            line = dumps({"do": do, "with": arguments, "id": number})
+        except NotPlain as error:
+            raise Died("crashed", "it is too large") from error
         try:
             self.write(line)
             reply = loads(self.read())

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from course_utils.grading.item import Item
@@ -14,6 +15,7 @@ from course_utils.grading.session import plain_python
 
 MAX_FILE = 20_000_000  # bytes; a notebook with many figures has a tenth of it
 MAX_CELLS = 2_000
+MAX_CODE = 300_000  # characters; parsed, one can take hundreds of bytes
 SKIP = "# not run when graded"
 
 
@@ -42,7 +44,10 @@ class Submission:
             raise Unreadable("it has no cells: is it a Jupyter notebook (.ipynb)?")
         if len(cells) > MAX_CELLS:
             raise Unreadable(f"it has {len(cells)} cells, more than {MAX_CELLS}")
-        code = [plain_python(text(cell)) for cell in cells if is_code(cell)]
+        sources = [text(cell) for cell in cells if is_code(cell)]
+        if sum(map(len, sources)) > MAX_CODE:
+            raise Unreadable("it has more code than anybody writes; hand in no data within a cell")
+        code = [plain_python(source) for source in sources]
         if not any(map(definitions, code)):
             raise Unreadable("no cell of it defines anything in Python")
         return cls([cell for cell in code if cell.strip()])
@@ -52,13 +57,14 @@ class Submission:
         """The cells that grading runs: all but those that begin with SKIP."""
         return [cell for cell in self.cells if not cell.lstrip().startswith(SKIP)]
 
+    @cached_property
     def names(self) -> set[str]:
         """Every name that some cell defines."""
         return set().union(*map(definitions, self.cells))
 
     def score(self, item: Item) -> float:
         """The share of the item's names that are defined here."""
-        return len(self.names() & set(item.names)) / len(item.names)
+        return len(self.names & set(item.names)) / len(item.names)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -105,7 +111,10 @@ def text(cell: dict) -> str:
 
 def is_code(cell: dict) -> bool:
     """A code cell, or one that was turned into text by mistake yet defines something."""
-    return cell.get("cell_type") == "code" or bool(definitions(text(cell)))
+    if cell.get("cell_type") == "code":
+        return True
+    source = text(cell)  # of a text that holds a picture only the length is looked at
+    return len(source) <= MAX_CODE and bool(definitions(source))
 
 
 def definitions(source: str) -> set[str]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 MAX_BYTES = 16_000_000  # of one message
+MAX_VALUES = 500_000  # in one message; a list of lists takes forty times its bytes once it is read
 MAX_DEPTH = 12
 DTYPES = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))}
 DTYPES |= {"float16", "float32", "float64"}
@@ -126,13 +127,20 @@ def dumps(message: dict) -> bytes:
         line = json.dumps(message).encode("ascii") + b"\n"
     except ValueError as error:  # an integer of thousands of digits
         raise NotPlain("a number too long to print") from error
-    if len(line) > MAX_BYTES:
+    if len(line) > MAX_BYTES or crowded(line):
         raise NotPlain("a value too large to hand over")
     return line
 
 
+def crowded(line: bytes) -> bool:
+    """Whether a line holds more values than may be read."""
+    return line.count(b",") + line.count(b"[") + line.count(b"{") > MAX_VALUES
+
+
 def loads(line: bytes) -> dict:
     """Read one line of JSON that must be a dictionary; raises NotPlain."""
+    if crowded(line):
+        raise NotPlain("a reply of too many values")
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -32,6 +32,7 @@ def write_all(
     from course_utils.grading.grade import write
 
     merge(out, results)
+    tell_older(found, results)
     students = sorted({one.student for one in found} | set(roster))
     add_missing(students, found, items, results)
     write(out / "marks.csv", table(marks(students, items, results)))
@@ -44,6 +45,14 @@ def write_all(
             out / "gradescope" / f"{student}/results.json", json.dumps(gradescope(mine), indent=1)
         )
     return all(results[s, i]["status"] == "graded" for s in students for i in items)
+
+
+def tell_older(found: list[Found], results: Results) -> None:
+    """Say in a result which files of the student it replaces."""
+    for one in found:
+        if one.older and one.item:
+            text = f"{one.path.name} is the newest file and counts, not {', '.join(one.older)}."
+            results[one.student, one.item]["notes"].append(text)
 
 
 def add_missing(
@@ -120,28 +129,47 @@ FREE = ["student", "part", "points", "marks", "comment", "rubric", "text", "key"
 
 def text_key(student: str, part: str, text: str) -> str:
     """Names one text of one student: another text is another key, and needs another mark."""
-    return hashlib.sha256(json.dumps([student, part, text]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([student, part, text]).encode()).hexdigest()[:16]
+    return f"text-{digest}"  # never something that a spreadsheet takes for a number, as 12e45
 
 
-def given(out: Path) -> dict[str, tuple[str, str]]:
-    """The marks and comments that people wrote into free_text.csv so far."""
+def given(out: Path) -> dict[str, dict[str, str]]:
+    """The rows of free_text.csv by their keys, with what people wrote into them so far.
+
+    Raises ValueError, before anything is written, for a table that a spreadsheet has broken.
+    """
     path = out / "free_text.csv"
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["key"]: (row["marks"].strip(), row["comment"]) for row in csv.DictReader(file)}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            # a spreadsheet writes the separator that is usual where it is used
+            split = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            read = csv.DictReader(file, delimiter=split)
+            rows = list(read)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no CSV in UTF-8: save it as that") from error
+    if absent := {"key", "marks", "comment"} - set(read.fieldnames or []):
+        raise ValueError(f"{path} has no column {', '.join(sorted(absent))}")
+    return {row["key"]: {n: (row.get(n) or "").strip() for n in FREE} for row in rows}
 
 
 def free_texts(out: Path, items: dict[str, Item], results: Results) -> list[list[str]]:
-    """Every free text with its rubric, and the mark if a person gave one."""
+    """Every free text with its rubric, and the mark if a person gave one.
+
+    Marks of texts that are not graded this time stay at the end: a person's work is not deleted.
+    """
     done, rows = given(out), [FREE]
     for (student, item), result in sorted(results.items()):
         for part, text in result.get("texts", {}).items():
             code, about = text_key(student, part, text), items[item].parts[part]
-            mark = list(done.get(code, ("", "")))
+            row = done.pop(code, {})
+            mark = [row.get("marks", ""), row.get("comment", "")]
             rubric = " ".join(about.rubric.split())
             rows.append([student, part, number(about.points), *mark, rubric, text, code])
-    return rows
+    kept = [row for row in done.values() if row["marks"] or row["comment"]]
+    return rows + [[row[name] for name in FREE] for row in kept]
 
 
 def merge(out: Path, results: Results) -> None:
@@ -150,10 +178,10 @@ def merge(out: Path, results: Results) -> None:
     for (student, _), result in results.items():
         for mark in result["marks"]:
             text = result.get("texts", {}).get(mark["part"])
-            value, comment = done.get(text_key(student, mark["part"], text or ""), ("", ""))
-            if text and value:
-                mark |= {"earned": checked(value, mark, student), "state": "marked"}
-                mark["feedback"] = comment or "Marked by a person."
+            row = done.get(text_key(student, mark["part"], text or ""), {})
+            if text and row.get("marks"):
+                mark |= {"earned": checked(row["marks"], mark, student), "state": "marked"}
+                mark["feedback"] = row["comment"] or "Marked by a person."
         if result["status"] == "needs marking":
             open_ = any(mark["state"] == "needs marking" for mark in result["marks"])
             result["status"] = "needs marking" if open_ else "graded"

@@ -16,7 +16,8 @@ from typing import Any
 
 from course_utils.grading.plain import NotPlain, decode, encode
 
-MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w\s,.*]+=\s*[%!].*|\S.*\?{1,2}\s*)$")
+# of a line without the space around it; "++": a long line must not be tried at every place
+MAGIC = re.compile(r"(?s:[%!?].*|(?:(\w++)\s*+|[\w\s,.*]++)=\s*+[%!].*|.*\?)\Z")
 SHELL_CELLS = re.compile(r"^\s*%%(?!time\b|timeit\b|capture\b|prun\b)\w+")
 
 
@@ -31,17 +32,18 @@ def plain_python(source: str) -> str:
     try:
         compile(source, "<cell>", "exec")
         return source
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return "\n".join(neutral(line) for line in source.split("\n"))
 
 
 def neutral(line: str) -> str:
     """Replace a magic line by one that does nothing, at the same indentation."""
-    magic = MAGIC.match(line)
+    bare = line.strip()
+    magic = MAGIC.match(bare)
     if not magic:
         return line
-    target = re.match(r"\s*(\w+)\s*=\s*[%!]", line)
-    return f"{magic[1]}{target[1] + ' = None' if target else 'pass'}"
+    indent = line[: len(line) - len(line.lstrip())]
+    return f"{indent}{f'{magic[1]} = None' if magic[1] else 'pass'}"
 
 
 class Quiet:

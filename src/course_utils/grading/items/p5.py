@@ -59,6 +59,8 @@ JOINED = "You joined all texts into one; score each pair, then take the mean."
 MEANS = "Each of the three is one number: the mean over the texts of the F1."
 PERCENT = "Those are percentages; asked for are numbers between 0 and 1."
 
+# what `rouge_n` and `rouge_l` are to be written instead of
+PACKAGE = [f"rouge_score.rouge_scorer:{n}" for n in ("RougeScorer", "_score_ngrams", "_score_lcs")]
 SCORES = ("rouge1", "rouge2", "rougeL")
 SYSTEMS = ("lead", "model 1", "model 2")
 EQUAL = "A model has the scores of the lead to the last digit: were its own summaries scored?"
@@ -297,7 +299,7 @@ def check_rouge_l(student: Student, reference: list[str], summary: list[str]) ->
 def score(student: Student, name: str, args: tuple, want: float, mistakes: dict) -> None:
     """Compare a score; an error where nothing is shared gets its own hint."""
     try:
-        got = student.call(name, *args)
+        got = student.call(name, *args, ban=PACKAGE)
     except Wrong as wrong:
         if want == 0 and "ZeroDivisionError" in wrong.hint:
             raise Wrong(DIVIDED, wrong.detail) from wrong
