@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -144,3 +145,32 @@ def test_the_project_itself_is_in_line(tmp_path):
     for name in identity.TITLED:
         assert (ROOT / name).read_text().startswith(f"# {config()['title']}\n")
     assert identity.BADGES.search((ROOT / "README.md").read_text())
+
+
+# -- who grades: a private repository and a public one --------------------------------------------
+
+
+def test_what_students_see_holds_no_answers_and_no_history(tmp_path):
+    """The instructor guide's own lines, run in a copy."""
+    guide = (ROOT / "book/instructors.md").read_text("utf-8")
+    (lines,) = re.findall(r"```bash\n(git switch --orphan public.*?)```", guide, re.DOTALL)
+    root, public = copy_of_project(tmp_path / "private"), tmp_path / "public.git"
+    for name in ("handed-in/ann.ipynb", "marks/marks.csv", "students.txt"):  # as after a term
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("personal")
+    who = "git config user.name A && git config user.email a@b.c"
+    begin = f"git init -q -b main && {who} && git add -A && git commit -qm all"
+    script = f"git init -q --bare {public} && {begin}\n{lines.replace('PUBLIC-URL', str(public))}"
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    def git(*words: str, where: Path = public) -> list[str]:
+        command = ["git", "-C", str(where), *words]
+        return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+
+    names = git("ls-tree", "-r", "--name-only", "main")
+    assert "src/course_utils/grading/public.py" in names and len(names) > 200
+    private = re.compile("solution|hidden|answers|^tests/|handed-in|^marks|students.txt")
+    assert not [name for name in names if private.search(name)]
+    assert len(git("log", "--oneline", "main")) == 1
+    assert "solutions" in git("ls-tree", "--name-only", "HEAD", where=root)
