@@ -212,7 +212,7 @@ def bench_grading(submissions: int, record: bool) -> None:
     from course_utils.grading import bench as benchmark
 
     try:
-        result = benchmark.run(builder.ROOT, submissions, say=typer.echo)
+        result = benchmark.run(builder.ROOT, submissions, 10, say=typer.echo)
         if record:
             benchmark.save(result, builder.ROOT)
     except (RuntimeError, ValueError, OSError) as error:
