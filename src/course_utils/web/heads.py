@@ -107,7 +107,8 @@ def prepare(kind: str, rows: Mapping[str, list]) -> tuple[nn.Module, Examples]:
     examples = minis.encode(model, rows)
     if kind == "classify":
         return minis.classifier(model, 2, 0), examples
-    return model, Examples(examples.ids, [[words()[label]] for label in rows["label"]])
+    written = words()
+    return model, Examples(examples.ids, [[written[label]] for label in rows["label"]])
 
 
 def words() -> list[int]:
@@ -133,14 +134,14 @@ def route(folder: Path, kind: str, count: int) -> dict[str, Any]:
 def accuracy(model: nn.Module, test: Examples) -> float:
     """Share of right answers; of GPT the likelier of its two words counts as the answer."""
     order, right = sorted(range(len(test)), key=lambda i: len(test.ids[i])), 0
+    pad, written = load_tokenizer().pad_token_id, words()
     for start in range(0, len(order), 64):
-        rows = order[start : start + 64]
-        batch = make_batch(model, test, rows, load_tokenizer().pad_token_id)
+        batch = make_batch(model, test, order[start : start + 64], pad)
         if batch.labels.dim() == 1:
             right += int((model(**batch.inputs).argmax(-1) == batch.labels).sum())
         else:  # logits only where the word is written
-            logits = model(**batch.inputs, select=batch.predicted)[:, words()]
-            wanted = batch.labels[batch.predicted] == words()[1]
+            logits = model(**batch.inputs, select=batch.predicted)[:, written]
+            wanted = batch.labels[batch.predicted] == written[1]
             right += int((logits.argmax(-1) == wanted).sum())
     return right / len(test)
 
