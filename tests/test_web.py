@@ -25,6 +25,7 @@ from course_utils.data.sources import load_corpus, split
 from course_utils.data.text import token_ids
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.experiments import intent_slots, record
+from course_utils.models import Bert
 from course_utils.objectives import span_corruption
 from course_utils.web import export, heads, stills, timing
 from course_utils.web.bundle import bundle
@@ -231,15 +232,15 @@ def test_the_cache_changes_nothing(engine, sentences):
 
 
 def test_causal_means_causal(engine, sentences):
-    """A changed last token changes nothing before it, unless the mask is taken away."""
-    script = """([ids, causal]) => {
+    """A changed last token changes nothing before it in GPT, and everything in BERT."""
+    script = """([ids, name]) => {
       const other = [...ids.slice(0, -1), ids.at(-1) === 9 ? 8 : 9];
-      const states = [ids, other].map(x => make('gpt-mini').hiddenStates(x, { causal }).data);
+      const states = [ids, other].map(x => make(name).hiddenStates(x).data);
       const before = states[0].length / ids.length * (ids.length - 1);
       const changes = states[0].slice(0, before).map((x, i) => Math.abs(x - states[1][i]));
       return changes.reduce((a, b) => Math.max(a, b)); }"""
-    assert engine.evaluate(script, [sentences[3], True]) == 0
-    assert engine.evaluate(script, [sentences[3], False]) > 1e-3
+    assert engine.evaluate(script, [sentences[3], "gpt-mini"]) == 0
+    assert engine.evaluate(script, [sentences[3], "bert-mini"]) > 1e-3
 
 
 def test_too_long_a_text_is_refused(engine):
@@ -477,7 +478,7 @@ def test_corruption(figure):
     fig = figure("corruption")
     for _ in range(3):
         fig.press("Draw 100 times")
-    fig.said("301 draws: 1204 pieces chosen, 14.8% of all")
+    fig.said("301 draws: 1,204 pieces chosen, 14.8% of all")
     shares = fig.root.locator("tbody tr td:nth-of-type(2)").all_inner_texts()
     for share, expected in zip(shares, (80, 10, 10), strict=True):
         assert abs(float(share.rstrip("%")) - expected) < 4  # 1,204 draws: 4 standard deviations
@@ -518,30 +519,65 @@ def test_stepping(figure, models):
     fig.still()
 
 
-def test_attention(figure):
+def test_attention(figure, models):
     fig = figure("attention")
     fig.load()
-    fig.said("bert-mini, layer 1, head 1: both sides, as it was trained")
-    size = fig.root.locator(".live-cells button").count()
-    weights = "nodes => nodes.map(n => Number(getComputedStyle(n).getPropertyValue('--w')) ** 2)"
+    fig.said("BERT, layer 1, head 1, full: as it was trained")
+    names = fig.root.locator(".live-cells button")
+    strengths = "nodes => nodes.map(n => Number(getComputedStyle(n).getPropertyValue('--w')) ** 2)"
 
-    def matrix() -> torch.Tensor:
-        cells = fig.root.locator(".live-cells i").evaluate_all(weights)
-        return torch.tensor(cells).view(fig.root.locator(".live-cells button").count(), -1)
+    def shown() -> torch.Tensor:
+        cells = fig.root.locator(".live-cells i").evaluate_all(strengths)
+        return torch.tensor(cells).view(names.count(), -1)
 
-    torch.testing.assert_close(matrix().sum(1), torch.ones(size), atol=0.02, rtol=0)
-    assert matrix().triu(1).sum() > 1
+    def same(name: str, layer: int, head: int, causal: bool) -> None:
+        expected = attention_by_torch(models[name], fig.root, layer - 1, head - 1, causal)
+        torch.testing.assert_close(shown(), expected, atol=2e-3, rtol=0)
+
+    same("bert-mini", 1, 1, causal=False)
+    fig.choose("Mask", "causal")
+    fig.said("causal mask: the same weights, other mask; never trained to work so")
+    same("bert-mini", 1, 1, causal=True)
     fig.choose("Model", "GPT")
     fig.choose("Layer", "3")
     fig.choose("Head", "4")
-    fig.said("gpt-mini, layer 3, head 4: the left side only, as it was trained")
-    assert matrix().triu(1).sum() == 0
+    fig.said("GPT, layer 3, head 4, causal mask: as it was trained")
+    same("gpt-mini", 3, 4, causal=True)
     fig.choose("Mask", "full")
-    fig.said("both sides, which it was not trained for")
-    assert matrix().triu(1).sum() > 1
-    fig.press_node(fig.root.locator(".live-cells button").nth(3))
-    assert fig.root.locator(".live-cells button").nth(3).get_attribute("aria-pressed") == "true"
+    fig.said("full: the same weights, other mask; never trained to work so")
+    same("gpt-mini", 3, 4, causal=False)
+    fig.press_node(names.nth(3))
+    assert names.nth(3).get_attribute("aria-pressed") == "true"
+    piece = names.nth(3).inner_text().split(" ", 1)[1]
+    fig.said(f"“{re.escape(piece)}” looks most at")
+    bars = [fig.root.locator("ol.live-bars").nth(n).locator("li") for n in (0, 1)]
+    assert [row.count() for row in bars] == [6, 4]  # without a mask, and up to itself
+    right = float(fig.said(r"Without the mask, ([\d.]+)% of its weight lies to its right")[1])
+    assert right == pytest.approx(100 * shown()[3, 4:].sum(), abs=1)
+    fig.write("Sentence", "<b>שלום</b> 😀 " + "word " * 2000)
+    names.nth(19).wait_for()
+    assert fig.root.locator(".live-app b").count() == 0
+    fig.write("Sentence", "")
+    fig.said("“<eos>” looks most at 1 “<eos>”, with 100.0%")
+    assert names.count() == 1
     fig.still()
+
+
+@torch.no_grad()
+def attention_by_torch(model, root, layer: int, head: int, causal: bool) -> torch.Tensor:
+    """Weights of one head on the sentence that the figure has; only this head's mask is changed."""
+    ids = load_tokenizer()(root.get_by_label("Sentence", exact=True).input_value())["input_ids"]
+    ids = [1, *ids, 2] if isinstance(model, Bert) else [4, *ids]
+    mask = torch.ones(len(ids), len(ids), dtype=torch.bool).tril() if causal else None
+    found = []
+
+    def watch(own, inputs):
+        found.append(own.weights(inputs[0], mask))
+
+    watched = as_in_the_page(model).eval()
+    watched.blocks[layer].attention.register_forward_pre_hook(watch)
+    watched(torch.tensor([ids]))
+    return found[0][0, head]
 
 
 def test_spans(figure, models):

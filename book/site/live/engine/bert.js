@@ -3,7 +3,6 @@
 import {
   activations,
   add,
-  causalBias,
   embed,
   feedForward,
   layerNorm,
@@ -18,26 +17,21 @@ export class Bert {
     this.weights = weights;
   }
 
-  // The last hidden states (T, d). `causal` hides the right side, which BERT was not trained for.
-  hiddenStates(ids, { causal = false, watch = null } = {}) {
+  // The last hidden states (T, d). `watch`, a list, gets the attention scores: a list a layer.
+  hiddenStates(ids, watch = null) {
     const { weights: w, config } = this;
     if (ids.length > config.max_length) {
       throw new RangeError(`the model reads at most ${config.max_length} tokens`);
     }
     const heads = config.num_heads;
     const scale = (config.hidden_size / heads) ** -0.5;
-    const options = { heads, scale, bias: causal ? causalBias() : undefined };
+    const options = { heads, scale }; // no mask: every token sees every other
     const norm = (h, part) => layerNorm(h, part.weight, part.bias, config.layer_norm_eps);
 
     let x = embed(w.token_embedding.weight, ids);
     x = add(x, embed(w.position_embedding.weight, [...ids.keys()]));
-    x = add(
-      x,
-      embed(
-        w.segment_embedding.weight,
-        ids.map(() => 0),
-      ),
-    );
+    const first = ids.map(() => 0); // all of one segment
+    x = add(x, embed(w.segment_embedding.weight, first));
     x = norm(x, w.embedding_norm);
     for (const block of w.blocks) {
       const seen = watch && [];
@@ -51,9 +45,9 @@ export class Bert {
   }
 
   // Vocabulary logits at some positions only, where something is predicted: (positions, V).
-  logits(ids, positions, options) {
+  logits(ids, positions) {
     const { head, token_embedding } = this.weights;
-    const hidden = rows(this.hiddenStates(ids, options), positions);
+    const hidden = rows(this.hiddenStates(ids), positions);
     const inner = linear(hidden, head.dense.weight, head.dense.bias);
     inner.data = inner.data.map(activations.gelu);
     const { weight, bias } = head.norm;

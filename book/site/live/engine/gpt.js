@@ -25,40 +25,32 @@ export class Gpt {
     this.read = []; // the ids whose keys and values are in the cache
   }
 
-  // The last hidden states of ids that follow those in the cache: (T, d). `causal: false` lets
-  // tokens see the right side, which GPT was not trained for and no cache can do.
-  hiddenStates(ids, { causal = true, watch = null } = {}) {
+  // The last hidden states of ids that follow those in the cache: (T, d). `watch`, a list, gets the
+  // attention scores: a list a layer.
+  hiddenStates(ids, watch = null) {
     const { weights: w, config, cache } = this;
-    const past = causal ? cache.length : 0;
+    const past = cache.length;
     if (past + ids.length > config.max_length) {
       throw new RangeError(`the model reads at most ${config.max_length} tokens`);
     }
     const heads = config.num_heads;
     const scale = (config.hidden_size / heads) ** -0.5;
-    const options = { heads, scale, bias: causal ? causalBias(past) : undefined };
+    const options = { heads, scale, bias: causalBias(past) };
     const norm = (h, part) => layerNorm(h, part.weight, part.bias, config.layer_norm_eps);
 
     let x = embed(w.token_embedding.weight, ids);
-    x = add(
-      x,
-      embed(
-        w.position_embedding.weight,
-        ids.map((_, t) => past + t),
-      ),
-    );
+    const positions = ids.map((_, t) => past + t);
+    x = add(x, embed(w.position_embedding.weight, positions));
     w.blocks.forEach((block, layer) => {
       const seen = watch && [];
       const normed = norm(x, block.attention_norm);
-      const kept = causal ? cache : null;
-      x = add(x, selfAttention(normed, block.attention, { ...options, watch: seen }, kept, layer));
+      x = add(x, selfAttention(normed, block.attention, { ...options, watch: seen }, cache, layer));
       watch?.push(seen);
       const { up, down } = block.feed_forward;
       x = add(x, feedForward(norm(x, block.feed_forward_norm), up, down, "gelu_tanh"));
     });
-    if (causal) {
-      cache.length += ids.length;
-      this.read.push(...ids);
-    }
+    cache.length += ids.length;
+    this.read.push(...ids);
     return norm(x, w.final_norm);
   }
 

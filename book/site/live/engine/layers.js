@@ -128,18 +128,19 @@ export function softmax(data, from = 0, to = data.length) {
 
 // softmax(q kᵀ · scale + bias) v, head by head. query (Q, H·D), key and value (K, H·D) → (Q, H·D).
 // bias(head, i, j) is added to the score of query i for key j: 0 lets it look, −Infinity does not.
-// `watch`, a list, gets the weights: one Float32Array a head, Q rows of K numbers.
+// `watch`, a list, gets the scores before the bias: one Float32Array a head, Q rows of K numbers.
 export function attention(query, key, value, { heads, scale, bias = () => 0, watch = null }) {
   const out = matrix(query.rows, query.cols);
   const [size, keys] = [query.cols / heads, key.rows];
   for (let head = 0; head < heads; head++) {
+    const scores = new Float32Array(query.rows * keys);
     const weights = new Float32Array(query.rows * keys);
     const first = head * size;
     for (let i = 0; i < query.rows; i++) {
       const [q, row] = [i * query.cols + first, i * keys];
       for (let j = 0; j < keys; j++) {
-        const score = dot(query.data, q, key.data, j * key.cols + first, size);
-        weights[row + j] = score * scale + bias(head, i, j);
+        scores[row + j] = dot(query.data, q, key.data, j * key.cols + first, size) * scale;
+        weights[row + j] = scores[row + j] + bias(head, i, j);
       }
       softmax(weights, row, row + keys);
       for (let j = 0; j < keys; j++) {
@@ -148,7 +149,7 @@ export function attention(query, key, value, { heads, scale, bias = () => 0, wat
         for (let k = 0; k < size; k++) out.data[q + k] += weight * value.data[v + k];
       }
     }
-    watch?.push(weights);
+    watch?.push(scores);
   }
   return out;
 }

@@ -4,7 +4,10 @@ import { matrix } from "./layers.js";
 
 // base64 text → bytes.
 export function decode(text) {
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
 }
 
 // `tensors` lists [name, shape, offset] for the bytes. Vectors are floats as they are; a matrix is
@@ -26,11 +29,11 @@ function read(bytes, shape, offset, whole) {
   const scales = floats(rows);
   const start = bytes.byteOffset + offset + 4 * rows;
   const integers = new Int8Array(bytes.buffer, start, rows * cols);
-  return matrix(
-    rows,
-    cols,
-    Float32Array.from(integers, (q, i) => q * scales[Math.floor(i / cols)]),
-  );
+  const out = matrix(rows, cols);
+  for (let row = 0, i = 0; row < rows; row++) {
+    for (const end = i + cols; i < end; i++) out.data[i] = integers[i] * scales[row];
+  }
+  return out;
 }
 
 function place(tree, [first, ...rest], value) {

@@ -21,12 +21,11 @@ const answers = {
   },
   // Logits of the next token, and how many tokens had to be read for them.
   next: ({ name, ids }) => models[name].next(ids),
-  // Attention weights: a list of layers, each a list of heads, each Q·K numbers.
-  attention({ name, ids, causal }) {
+  // Attention scores before any mask: a list of layers, each a list of heads, each Q·K numbers.
+  attention({ name, ids }) {
     const watch = [];
     models[name].forget?.();
-    models[name].hiddenStates(ids, { causal, watch });
-    models[name].forget?.();
+    models[name].hiddenStates(ids, watch);
     return watch;
   },
   generate: ({ name, ids, most }) => models[name].generate(ids, most),

@@ -1,4 +1,5 @@
-// The attention weights of any layer and head, of BERT and of GPT, on the reader's own sentence.
+// The attention of any layer and head, of BERT and of GPT, on the reader's own sentence: the same
+// scores with the causal mask and without, beside each other.
 
 import {
   CLS,
@@ -12,65 +13,102 @@ import {
   fill,
   idsOf,
   later,
+  percent,
   seen,
   spoken,
   textField,
+  tight,
 } from "./parts.js";
-import { ask, config, offer } from "./models.js";
+import { ask, offer, titleOf } from "./models.js";
+import { causalBias, softmax } from "../engine/layers.js";
 
 const MOST = 20;
 const EOS = 4;
 const START = "The people of this country trust the Congress to do what is right.";
+const LOOKS = { full: "full", causal: "causal mask" };
+
+// Weights from scores: softmax over all pieces or, with the causal mask, over those up to its own.
+export function weigh(scores, size, mask) {
+  const bias = mask === "causal" ? causalBias() : () => 0;
+  const weights = scores.map((score, at) => score + bias(0, Math.floor(at / size), at % size));
+  for (let i = 0; i < size; i++) softmax(weights, i * size, (i + 1) * size);
+  return weights;
+}
 
 export function attention() {
-  let [sentence, ids, weights, chosen, ready] = ["", [], null, 1, false];
-  const view = { model: "bert-mini", layer: 0, head: 0, causal: "own" };
+  let [sentence, ids, scores, chosen, ready] = ["", [], null, 6, false];
+  const view = { model: "bert-mini", layer: 0, head: 0, mask: "own" };
   const grid = el("div", { class: "live-heat" });
-  const said = spoken("Load the models to see their attention.", 2);
-  const list = el("div");
+  const said = spoken("Load the models to see their attention.", 4);
+  const lists = Object.fromEntries(Object.keys(LOOKS).map((mask) => [mask, el("div")]));
+  const trained = () => (view.model === "gpt-mini" ? "causal" : "full");
 
   const show = () => {
     const size = ids.length;
-    const matrix = weights?.[view.layer]?.[view.head];
+    const found = scores?.[view.layer][view.head];
+    const weights = {};
+    for (const mask in LOOKS) weights[mask] = found && weigh(found, size, mask);
+    const mask = view.mask === "own" ? trained() : view.mask;
     chosen = Math.min(chosen, size - 1);
-    const row = (i) => Array.from({ length: size }, (_, j) => (matrix ? matrix[i * size + j] : 0));
-    const cells = ids.flatMap((id, i) => [
-      button(seen(id), () => pick(i), { class: "name", "aria-pressed": String(i === chosen) }),
-      ...row(i).map((w) =>
-        el("i", { style: `--w: ${Math.sqrt(w).toFixed(3)}`, class: i === chosen ? "now" : null }),
-      ),
-    ]);
-    const focused = [...grid.querySelectorAll("button")].indexOf(document.activeElement);
-    const style = `grid-template-columns: 6.5em repeat(${size}, 1.2rem)`;
-    fill(grid, el("div", { class: "live-cells", style }, cells));
-    grid.querySelectorAll("button")[focused]?.focus();
-    const order = row(chosen).map((share, j) => ({ label: `${j + 1} ${seen(ids[j])}`, share }));
-    order.sort((a, b) => b.share - a.share);
-    fill(
-      list,
-      el("h4", {}, `“${seen(ids[chosen])}” looks at`),
-      bars(6, matrix ? order : [], "Largest weights"),
+    showGrid(size, weights[mask]);
+    const rows = {};
+    for (const mask in LOOKS) {
+      rows[mask] = [...(weights[mask] ?? []).slice(chosen * size, (chosen + 1) * size)];
+      const order = rows[mask].map((share, j) => ({ label: `${j + 1} ${seen(ids[j])}`, share }));
+      const looks = `${LOOKS[mask]}${mask === trained() ? ", as trained" : ""}`;
+      const largest = order.sort((a, b) => b.share - a.share).filter(({ share }) => share > 0);
+      fill(
+        lists[mask],
+        el("h4", {}, `“${seen(ids[chosen])}”: ${looks}`),
+        bars(6, largest, `Largest weights of ${seen(ids[chosen])}, ${looks}`),
+      );
+    }
+    if (found) said.textContent = told(mask, rows);
+  };
+  const told = (mask, { full, causal }) => {
+    const how =
+      mask === trained()
+        ? "as it was trained"
+        : "the same weights, other mask; never trained to work so";
+    const right = full.slice(chosen + 1).reduce((sum, weight) => sum + weight, 0);
+    const row = mask === "full" ? full : causal;
+    const most = row.indexOf(Math.max(...row));
+    return (
+      `${titleOf(view.model)}, layer ${view.layer + 1}, head ${view.head + 1}, ${LOOKS[mask]}: ${how}. ` +
+      `“${seen(ids[chosen])}” looks most at ${most + 1} “${seen(ids[most])}”, with ${percent(row[most])}. ` +
+      `Without the mask, ${percent(right)} of its weight lies to its right.`
     );
+  };
+  const showGrid = (size, weights) => {
+    const places = [...Array(size).keys()];
+    const heading = places.map((j) => el("span", { "aria-hidden": "true" }, String(j + 1)));
+    const cells = ids.flatMap((id, i) => {
+      const now = i === chosen ? "now" : null;
+      const details = { class: "name", "aria-pressed": String(i === chosen) };
+      const strength = (j) => `--w: ${Math.sqrt(weights?.[i * size + j] ?? 0).toFixed(3)}`;
+      return [
+        button(`${i + 1} ${seen(id)}`, () => pick(i), details),
+        ...places.map((j) => el("i", { style: strength(j), class: now, onclick: () => pick(i) })),
+      ];
+    });
+    const focused = [...grid.querySelectorAll("button")].indexOf(document.activeElement);
+    const style = `grid-template-columns: 7em repeat(${size}, 1.2rem)`;
+    fill(grid, el("div", { class: "live-cells", style }, el("span"), heading, cells));
+    grid.querySelectorAll("button")[focused]?.focus();
   };
   const pick = (i) => {
     chosen = i;
     show();
   };
   const read = async () => {
-    const trained = view.model === "gpt-mini";
     const inner = idsOf(sentence, MOST - 2);
-    ids = trained ? [EOS, ...inner] : [CLS, ...inner, SEP]; // as each was trained
-    weights = null;
-    const causal = view.causal === "own" ? trained : view.causal === "causal";
+    ids = view.model === "gpt-mini" ? [EOS, ...inner] : [CLS, ...inner, SEP]; // as each was trained
+    scores = null;
     if (ready) {
       const asked = ids;
-      const found = await ask("attention", { name: view.model, ids, causal });
+      const found = await ask("attention", { name: view.model, ids });
       if (asked !== ids) return; // the reader was faster
-      weights = found;
-      const sides = causal ? "the left side only" : "both sides";
-      const warning = causal === trained ? "as it was trained" : "which it was not trained for";
-      const which = `${view.model}, layer ${view.layer + 1}, head ${view.head + 1}`;
-      said.textContent = `${which}: ${sides}, ${warning}.`;
+      scores = found;
     }
     show();
   };
@@ -78,12 +116,6 @@ export function attention() {
     sentence = text;
     read();
   };
-  const change =
-    (name, number = false) =>
-    (value) => {
-      view[name] = number ? Number(value) : value;
-      read();
-    };
   const numbers = (count) => [...Array(count).keys()].map((n) => [n, String(n + 1)]);
   const field = textField("Sentence", START, later(begin));
   begin(START);
@@ -91,26 +123,17 @@ export function attention() {
     ready = true;
     read();
   });
-  const selects = controls(
-    choice(
-      "Model",
-      [
-        ["bert-mini", "BERT"],
-        ["gpt-mini", "GPT"],
-      ],
-      change("model"),
-    ),
-    choice("Layer", numbers(4), change("layer", true)),
-    choice("Head", numbers(4), change("head", true)),
-    choice(
-      "Mask",
-      [
-        ["own", "as trained"],
-        ["full", "full"],
-        ["causal", "causal"],
-      ],
-      change("causal"),
-    ),
+  const change = (name, action) => (value) => {
+    view[name] = typeof view[name] === "number" ? Number(value) : value;
+    action();
+  };
+  const names = ["bert-mini", "gpt-mini"].map((name) => [name, titleOf(name)]);
+  const masks = [["own", "as trained"], ...Object.keys(LOOKS).map((mask) => [mask, mask])];
+  const selects = tight(
+    choice("Model", names, change("model", read)),
+    choice("Layer", numbers(4), change("layer", show)),
+    choice("Head", numbers(4), change("head", show)),
+    choice("Mask", masks, change("mask", show)),
   );
   const wide = el(
     "div",
@@ -125,7 +148,11 @@ export function attention() {
   const legend = el(
     "p",
     { class: "live-note" },
-    "A row shows where one piece looks, by strength of colour. Choose a piece to read its row.",
+    "A row shows where one piece looks, by strength of colour; columns are the same pieces, by " +
+      "number. Choose a row to read it below, with the causal mask and without: the mask leaves " +
+      "out what lies to the right and shares its weight among the rest. It is changed in this head " +
+      "only; what comes from the layers below stays as it is.",
   );
-  return [models, controls(field), selects, said, wide, legend, list];
+  const both = el("div", { class: "live-two" }, Object.values(lists));
+  return [models, controls(field), selects, said, wide, legend, both];
 }

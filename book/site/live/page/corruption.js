@@ -9,6 +9,7 @@ import {
   el,
   fill,
   idsOf,
+  number,
   percent,
   seen,
   slider,
@@ -76,11 +77,11 @@ export function corruption() {
     const chosen = OUTCOMES.reduce((sum, name) => sum + counts[name], 0);
     const rows = OUTCOMES.map((name) => {
       const share = chosen ? counts[name] / chosen : 0;
-      return [NAMES[name], String(counts[name]), percent(share), percent(EXPECTED[name])];
+      return [NAMES[name], number(counts[name]), percent(share), percent(EXPECTED[name])];
     });
     fill(grid, table(["outcome", "count", "share", "expected"], rows));
     const part = counts.seen ? percent(chosen / counts.seen) : "none";
-    said.textContent = `${draws} ${draws === 1 ? "draw" : "draws"}: ${chosen} pieces chosen, ${part} of all.`;
+    said.textContent = `${number(draws)} ${draws === 1 ? "draw" : "draws"}: ${number(chosen)} pieces chosen, ${part} of all.`;
   };
   const begin = (text) => {
     ids = idsOf(text, 120);

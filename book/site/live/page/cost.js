@@ -1,7 +1,7 @@
 // FLOPs by 6·N·D, then hours and money from assumptions that the reader makes. The functions are
 // those of course_utils/cost.py.
 
-import { choice, controls, el, fill, slider, spoken } from "./parts.js";
+import { choice, controls, el, fill, number, slider, spoken, tight } from "./parts.js";
 import { inWords, scientific } from "./scaling.js";
 
 // name, parameters, tokens, share of the weights that a token passes (T5: one stack of two). Sizes
@@ -28,7 +28,7 @@ export function timeInWords(hours) {
     [24 * 365, "years"],
   ];
   const [unit, name] = units.findLast(([least]) => hours >= 2 * least) ?? units[0];
-  return `${Number((hours / unit).toPrecision(3)).toLocaleString("en")} ${name}`;
+  return `${number(Number((hours / unit).toPrecision(3)))} ${name}`;
 }
 
 export function cost() {
@@ -46,11 +46,11 @@ export function cost() {
   const show = () => {
     const flops = trainFlops(given.parameters, given.tokens) * given.share;
     const single = hours(flops, given.peak * 1e12, given.used / 100);
-    const money = Math.round(single * given.price).toLocaleString("en");
+    const money = number(Math.round(single * given.price));
     const rows = [
       ["Operations", `${scientific(flops)} FLOPs`],
       ["On one accelerator", timeInWords(single)],
-      [`On ${given.count}, at best`, timeInWords(single / given.count)],
+      [`On ${number(given.count)}, at best`, timeInWords(single / given.count)],
       ["Money", `${money} dollars`],
     ];
     fill(
@@ -59,7 +59,7 @@ export function cost() {
     );
     said.textContent =
       `One run, without failures: ${scientific(flops)} FLOPs, ` +
-      `${timeInWords(single / given.count)} on ${given.count}, ${money} dollars.`;
+      `${timeInWords(single / given.count)} on ${number(given.count)}, ${money} dollars.`;
   };
   const logarithmic = (label, name, min, max) =>
     slider(
@@ -70,8 +70,8 @@ export function cost() {
         show();
       },
     );
-  const plain = (label, name, min, max, step, unit) =>
-    slider(label, { min, max, step, value: given[name], say: (v) => `${v} ${unit}` }, (v) => {
+  const plain = (label, name, min, max, step, say) =>
+    slider(label, { min, max, step, value: given[name], say }, (v) => {
       given[name] = v;
       show();
     });
@@ -87,11 +87,11 @@ export function cost() {
       show();
     },
   );
-  const machine = controls(
-    plain("Peak rate", "peak", 10, 2000, 10, "TFLOP/s"),
-    plain("Share of it in use", "used", 1, 100, 1, "%"),
-    plain("Price", "price", 0, 20, 0.1, "dollars an hour"),
-    plain("Accelerators", "count", 1, 1024, 1, ""),
+  const machine = tight(
+    plain("Peak rate", "peak", 10, 2000, 10, (v) => `${number(v)} TFLOP/s`),
+    plain("Share of it in use", "used", 1, 100, 1, (v) => `${v}%`),
+    plain("Price", "price", 0, 20, 0.1, (v) => `$${v.toFixed(2)} an hour`),
+    plain("Accelerators", "count", 1, 1024, 1, number),
   );
   show();
   const note = el(

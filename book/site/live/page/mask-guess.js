@@ -14,6 +14,7 @@ import {
   fill,
   idsOf,
   likeliest,
+  number,
   percent,
   seen,
   spoken,
@@ -98,7 +99,7 @@ export function maskGuess() {
       label: seen(id) + (id === ids[place] ? " ✓" : ""),
       share: p,
     }));
-    const truth = `“${seen(ids[place])}” is number ${rank} of ${p.length}, with ${percent(p[ids[place]])}.`;
+    const truth = `“${seen(ids[place])}” is number ${number(rank)} of ${number(p.length)}, with ${percent(p[ids[place]])}.`;
     const yours = mine === null ? "" : ` Your “${seen(mine)}”: ${percent(p[mine])}.`;
     return [
       el("h4", {}, title),

@@ -5,9 +5,10 @@ import { button, el, fill } from "./parts.js";
 const { models, worker: source } = window.liveData;
 const folder = new URL(".", document.currentScript.src).href;
 const titles = { "bert-mini": "BERT", "gpt-mini": "GPT", "t5-mini": "T5" };
-const titleOf = (name) => titles[name] ?? "heads";
+export const titleOf = (name) => titles[name] ?? "heads";
 const parts = {};
 const waiting = new Map();
+const fetching = {};
 const loading = {};
 let worker;
 let count = 0;
@@ -49,24 +50,32 @@ function script(address) {
   });
 }
 
-// Load a model once; `progress` gets bytes as they come.
-export function load(name, progress) {
-  loading[name] ??= fetchParts(name, progress).catch((error) => {
-    delete loading[name]; // so that the reader can try again
-    throw error;
-  });
-  return loading[name];
+// Load models, each once; `progress` gets bytes as they come. All parts are asked for together, and
+// the worker begins meanwhile. It takes models in the order of `names`: small ones stand on others.
+async function load(names, progress) {
+  if (!worker) start();
+  await Promise.all(names.map((name) => once(fetching, name, () => fetchParts(name, progress))));
+  await Promise.all(names.map((name) => once(loading, name, () => handOver(name))));
 }
 
-async function fetchParts(name, progress) {
-  const header = models[name];
-  for (let number = 0; number < header.parts; number++) {
-    await script(`${folder}${name}-${number}.js?${header.version}`);
-    progress(header.bytes / header.parts);
-  }
-  const text = parts[name].join("");
+// What is made under a name, made once; what failed is made again when asked for again.
+function once(made, name, make) {
+  made[name] ??= make().catch((error) => {
+    delete made[name];
+    throw error;
+  });
+  return made[name];
+}
+
+function fetchParts(name, progress) {
+  const { parts: count, bytes, version } = models[name];
+  const addresses = Array.from({ length: count }, (_, n) => `${folder}${name}-${n}.js?${version}`);
+  return Promise.all(addresses.map((address) => script(address).then(() => progress(bytes / count))));
+}
+
+async function handOver(name) {
+  await ask("load", { name, text: parts[name].join(""), ...models[name] });
   delete parts[name];
-  await ask("load", { name, text, ...header });
 }
 
 const megabytes = (names) => {
@@ -88,7 +97,7 @@ export function offer(names, ready) {
     fill(line, `Loading ${list} `, bar);
     const total = names.reduce((sum, name) => sum + models[name].bytes, 0);
     try {
-      for (const name of names) await load(name, (bytes) => (bar.value = (come += bytes) / total));
+      await load(names, (bytes) => (bar.value = (come += bytes) / total));
       remember(names);
       fill(line, `${list}: loaded. What you type stays in this page.`);
       ready();

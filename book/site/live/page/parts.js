@@ -100,6 +100,12 @@ export function controls(...children) {
   return el("div", { class: "live-controls" }, children);
 }
 
+// Few short ones, in rows of several.
+export function tight(...children) {
+  return el("div", { class: "live-controls tight" }, children);
+}
+
+export const number = (n) => n.toLocaleString("en");
 export const percent = (p) => (p > 0 && p < 0.001 ? "<0.1%" : `${(100 * p).toFixed(1)}%`);
 
 // Rows of label, bar and number; always `count` rows high. items: {label, share, text, onclick}.
@@ -110,7 +116,7 @@ export function bars(count, items, described) {
     const bar = el("span", { class: "live-bar", "aria-hidden": "true" }, el("i", { style: width }));
     return el("li", {}, name, bar, el("span", { class: "live-number" }, text ?? percent(share)));
   });
-  const style = `min-height: ${count * 2.15}em`;
+  const style = `--count: ${count}`;
   return el("ol", { class: "live-bars", style, "aria-label": described }, rows);
 }
 

@@ -1,18 +1,18 @@
 // Type, and see pieces, their ids, and where words begin.
 
-import { box, controls, el, fill, seen, spoken, textField, tokenizer } from "./parts.js";
+import { box, controls, el, fill, number, seen, spoken, textField, tokenizer } from "./parts.js";
 
 const MOST = 300; // pieces shown
 
 export function pieces() {
   const shown = box(11, "Pieces");
-  const said = spoken();
+  const said = spoken("", 2);
   const show = (text) => {
     const words = tokenizer.words(text);
     const count = words.reduce((sum, word) => sum + word.length, 0);
     const bytes = new TextEncoder().encode(text).length;
     const ratio = count ? (bytes / count).toFixed(2) : "0";
-    said.textContent = `${bytes} bytes, ${words.length} words, ${count} pieces: ${ratio} bytes a piece.`;
+    said.textContent = `${number(bytes)} bytes, ${number(words.length)} words, ${number(count)} pieces: ${ratio} bytes a piece.`;
     if (count > MOST) said.textContent += ` The first ${MOST} are shown.`;
     const chips = words.flatMap((ids, word) =>
       ids.map((id) => {

@@ -1,7 +1,7 @@
 // One text, two routes to its sentiment: a head that knows two labels, or a word that is written.
 // Below the answers stands what was measured: speed here and now, the rest from the records.
 
-import { CLS, SEP, bars, controls, el, fill, idsOf, later, likeliest, percent } from "./parts.js";
+import { CLS, SEP, bars, controls, el, fill, idsOf, later, likeliest, number, percent } from "./parts.js";
 import { seen, spoken, table, textField } from "./parts.js";
 import { ask, config, offer, there } from "./models.js";
 
@@ -80,7 +80,7 @@ function compared(milliseconds) {
   const rows = [["This text, on your device", time(0, "in all"), time(1, "a word")]];
   if (tuned)
     rows.push([
-      `Right after fine-tuning all weights on ${tuned.sentences.toLocaleString("en")} sentences`,
+      `Right after fine-tuning all weights on ${number(tuned.sentences)} sentences`,
       ...["bert-mini", "t5-mini"].map((name) => `${right(tuned[name])} (${name})`),
     ]);
   if (flops)
@@ -104,7 +104,7 @@ function byLabels(scores) {
   const of = (route, labels) => scores.find((row) => row.route === route && row.labels === labels);
   const cells = (value) => counts.map((count) => (value(count) == null ? "–" : percent(value(count))));
   return table(
-    ["labels", ...counts.map((count) => count.toLocaleString("en"))],
+    ["labels", ...counts.map((count) => number(count))],
     [
       ["classify, last block", ...cells((count) => of("classify", count)?.accuracy)],
       ["classify, all weights", ...cells((count) => whole[count])],

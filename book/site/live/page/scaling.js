@@ -52,7 +52,7 @@ export function scaling() {
   const narrow = matchMedia("(max-width: 600px)").matches;
   const [width, height] = narrow ? [350, 330] : [680, 380];
   const place = el("div", { class: "live-chart", style: `aspect-ratio: ${width} / ${height}` });
-  const said = spoken("", 4);
+  const said = spoken("", 5);
   const ours = window.liveData.measured.scaling;
 
   const x = (n) => 40 + ((Math.log10(n) - LEFT) / (RIGHT - LEFT)) * (width - 60);

@@ -85,7 +85,7 @@ export function spans() {
   // Sentinels stand out; all else is plain text.
   const marked = (list) =>
     list.map((id) =>
-      tokenizer.mark(id) ? el("mark", {}, ` ${tokenizer.mark(id)} `) : tokenizer.decode([id]),
+      tokenizer.mark(id) ? el("mark", { class: "sentinel" }, tokenizer.mark(id)) : tokenizer.decode([id]),
     );
   const words = (list) => el("p", {}, joined(list));
   const joined = (list) => {

@@ -49,7 +49,7 @@ export function stepping() {
   const text = box(6, "The text so far");
   const mask = el("div", { class: "live-mask" });
   const said = spoken("Load GPT, then choose what comes next.");
-  const list = el("div");
+  const list = el("div", { class: "live-choose" });
   const all = () => [EOS, ...prompt, ...added];
 
   const show = () => {
