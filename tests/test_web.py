@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import textwrap
 import unicodedata
 
 import nbformat
@@ -328,6 +329,18 @@ def test_bundling_refuses_what_it_cannot(tmp_path):
         (tmp_path / "b.js").write_text(text)
         with pytest.raises(ValueError, match=message):
             bundle(tmp_path / "b.js")
+
+
+def test_scripts_in_chapters_are_those_of_the_page():
+    """JavaScript that a chapter shows stands in the engine, letter for letter but indented."""
+    engine = [path.read_text("utf-8") for path in (LIVE / "engine").glob("*.js")]
+    shown = []
+    for path in (book.ROOT / "chapters").glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            shown += re.findall(r"```javascript\n(.*?)\n```", cell.source, re.DOTALL)
+    assert shown
+    for code in shown:
+        assert any(textwrap.indent(code, "  ") in text or code in text for text in engine)
 
 
 def test_export_is_the_same_twice(exported, models, tmp_path):

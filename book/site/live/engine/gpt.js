@@ -36,22 +36,30 @@ export class Gpt {
     const heads = config.num_heads;
     const scale = (config.hidden_size / heads) ** -0.5;
     const options = { heads, scale, bias: causalBias(past) };
-    const norm = (h, part) => layerNorm(h, part.weight, part.bias, config.layer_norm_eps);
-
     let x = embed(w.token_embedding.weight, ids);
     const positions = ids.map((_, t) => past + t);
     x = add(x, embed(w.position_embedding.weight, positions));
     w.blocks.forEach((block, layer) => {
       const seen = watch && [];
-      const normed = norm(x, block.attention_norm);
-      x = add(x, selfAttention(normed, block.attention, { ...options, watch: seen }, cache, layer));
+      x = this.block(x, block, layer, { ...options, watch: seen });
       watch?.push(seen);
-      const { up, down } = block.feed_forward;
-      x = add(x, feedForward(norm(x, block.feed_forward_norm), up, down, "gelu_tanh"));
     });
     cache.length += ids.length;
     this.read.push(...ids);
-    return norm(x, w.final_norm);
+    return this.norm(x, w.final_norm);
+  }
+
+  // Attention, then feed-forward, each upon a norm and added to what came in: (T, d) → (T, d).
+  block(x, weights, layer, options) {
+    const { attention, attention_norm, feed_forward, feed_forward_norm } = weights;
+    const normed = this.norm(x, attention_norm);
+    x = add(x, selfAttention(normed, attention, options, this.cache, layer));
+    const { up, down } = feed_forward;
+    return add(x, feedForward(this.norm(x, feed_forward_norm), up, down, "gelu_tanh"));
+  }
+
+  norm(x, part) {
+    return layerNorm(x, part.weight, part.bias, this.config.layer_norm_eps);
   }
 
   // Logits of the token that follows `ids`, (V). Only what differs from the last call is computed:

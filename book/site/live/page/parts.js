@@ -39,14 +39,15 @@ function field(label, input, beside = "") {
 let fields = 0;
 
 export function textField(label, value, oninput, rows = 2) {
-  const input = el("textarea", { rows, value, spellcheck: "false", autocapitalize: "off" });
+  const plain = { dir: "auto", spellcheck: "false", autocapitalize: "off" };
+  const input = el("textarea", { rows, value, ...plain });
   input.addEventListener("input", () => oninput(input.value));
   return field(label, input);
 }
 
 // One line, for a form.
 export function wordField(label) {
-  return field(label, el("input", { type: "text", autocomplete: "off", maxlength: 40 }));
+  return field(label, el("input", { type: "text", dir: "auto", autocomplete: "off", maxlength: 40 }));
 }
 
 // A slider says its value in words, beside it and to a screen reader.

@@ -87,7 +87,7 @@ export function spans() {
     list.map((id) =>
       tokenizer.mark(id) ? el("mark", { class: "sentinel" }, tokenizer.mark(id)) : tokenizer.decode([id]),
     );
-  const words = (list) => el("p", {}, joined(list));
+  const words = (list) => el("p", { dir: "auto" }, joined(list));
   const joined = (list) => {
     const parts = [];
     let run = [];
@@ -135,7 +135,7 @@ export function spans() {
         el("del", {}, tokenizer.decode(ids.slice(start, end))),
       ];
     });
-    fill(shown.mended, el("p", {}, text, tokenizer.decode(ids.slice(place))));
+    fill(shown.mended, el("p", { dir: "auto" }, text, tokenizer.decode(ids.slice(place))));
     said.textContent =
       `T5 wrote ${written.length} tokens; ${right} of ${asked.spans.length} spans are exactly ` +
       "what stood there.";

@@ -54,7 +54,7 @@ export function stepping() {
 
   const show = () => {
     const written = added.length ? el("mark", {}, tokenizer.decode(added)) : "";
-    fill(text, el("p", {}, tokenizer.decode(prompt), written));
+    fill(text, el("p", { dir: "auto" }, tokenizer.decode(prompt), written));
     fill(mask, triangle(all()));
     const p = logits ? shaped(logits, temperature, k) : [];
     const rows = likeliest(p, ROWS).filter((row) => row.p > 0);
