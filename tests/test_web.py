@@ -568,7 +568,7 @@ def test_attention(figure, models):
     right = float(fig.said(r"Without the mask, ([\d.]+)% of its weight lies to its right")[1])
     assert right == pytest.approx(100 * shown()[3, 4:].sum(), abs=1)
     fig.write("Sentence", "<b>שלום</b> 😀 " + "word " * 2000)
-    names.nth(19).wait_for()
+    names.nth(18).wait_for()
     assert fig.root.locator(".live-app b").count() == 0
     fig.write("Sentence", "")
     fig.said("“<eos>” looks most at 1 “<eos>”, with 100.0%")

@@ -9,7 +9,7 @@ import { decode, unpack } from "./weights.js";
 
 const kinds = { Bert, Gpt, T5, IntentSlots, Routes };
 const models = {};
-const PATIENCE = 100; // milliseconds that a reader may wait for a better measurement
+const PATIENCE = 300; // milliseconds that a reader may wait for a better measurement
 
 const answers = {
   load({ name, kind, config, tensors, text }) {
