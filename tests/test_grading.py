@@ -697,6 +697,14 @@ def test_the_gravest_state_is_the_status():
     assert status(marks) == "crashed" and status(marks[:1]) == "graded"
 
 
+def test_a_page_names_what_is_missing_in_one_line():
+    missing = [
+        {"item": name, "status": "missing", "max": 1, "marks": [], "notes": []} for name in "ab"
+    ]
+    page = report.page("ann", [*missing, result("ann")])
+    assert "Nothing was handed in for a, b." in page and page.count("<h2>") == 1
+
+
 # -- the canary ----------------------------------------------------------------------------------
 
 

@@ -165,11 +165,13 @@ def grade_folder(
         jail.probe()
     found = collect(folder, items)
     used = [name for name in items if only or any(f.item == name for f in found)]
-    for name in used:
-        canary(items[name], setup)
-    say(f"Canary: reference and blank of {', '.join(used) or 'no item'} get all and nothing.")
     mine = found[share[0] :: share[1]]
     todo = [one for one in mine if one.item and not stored(out, one, setup)]
+    due = [name for name in used if any(one.item == name for one in todo)]
+    for name in due:
+        canary(items[name], setup)
+    if due:
+        say(f"Canary: reference and blank of {', '.join(due)} get all and nothing.")
     say(f"{len(mine)} submissions, {len(mine) - len(todo)} done before.")
     pool = executor or ThreadPoolExecutor(jobs)
     try:

@@ -21,7 +21,8 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 margin:2rem auto;padding:0 1rem}}pre{{white-space:pre-wrap;overflow-wrap:anywhere}}
 article{{border-left:4px solid #b3261e;padding:0 0 0 1rem;margin:1rem 0}}
 article.right{{border-color:#2e7d32}}article.open{{border-color:#8a6d00}}h3{{margin:0}}
-p{{margin:.3rem 0;overflow-wrap:anywhere}}</style><main><h1>{student}</h1>{body}</main></html>
+p{{margin:.3rem 0}}h1,h2,h3,p{{overflow-wrap:anywhere}}</style>
+<main><h1>{student}</h1>{body}</main></html>
 """
 
 
@@ -204,7 +205,9 @@ def checked(value: str, mark: dict, student: str) -> float:
 
 def page(student: str, mine: list[dict]) -> str:
     """A student's feedback: escaped, with nothing from elsewhere, no scripts, no hidden values."""
-    body = "".join(section(result) for result in mine)
+    body = "".join(section(result) for result in mine if result["status"] != "missing")
+    if absent := [result["item"] for result in mine if result["status"] == "missing"]:
+        body += f"<p>Nothing was handed in for {html.escape(', '.join(absent))}.</p>"
     return PAGE.format(student=html.escape(student), body=body)
 
 
@@ -213,14 +216,12 @@ def section(result: dict) -> str:
     points = score(result)
     got = f"{points:g} of {result['max']:g} points" if points is not None else "no score"
     text = f"<h2>{html.escape(result['item'])}: {got}, {html.escape(result['status'])}</h2>"
-    if result["status"] == "missing":
-        text += "<p>Nothing was handed in.</p>"
     if result["status"] == "grader error":
         text += "<p>The grader failed, not you. The teaching staff will look at it.</p>"
     text += "".join(article(mark) for mark in result["marks"])
     if result["notes"]:
         notes = html.escape("\n".join(result["notes"]))
-        text += f"<h3>When your notebook ran</h3><pre>{notes}</pre>"
+        text += f"<h3>What happened to your notebook</h3><pre>{notes}</pre>"
     return f"<section>{text}</section>"
 
 
