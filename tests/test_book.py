@@ -149,6 +149,48 @@ def test_cited_works_are_listed(site):
 # -- the build -------------------------------------------------------------------------------
 
 
+def running_text(page: Path) -> list[tuple[str, str]]:
+    """The strings of a chapter's prose in their order, each with where it links to."""
+    closed = ["h1", "h2", "h3", "h4", "pre", "code", "script", "button", "summary"]
+    found = []
+    for text in parse(page).find("article").find_all(string=True):
+        shown = text.find_parent(class_=re.compile(r"^(cell_output|math|live|headerlink|caption)$"))
+        if not shown and not text.find_parent(closed):
+            link = text.find_parent("a")
+            found.append((str(text), link.get("href", "") if link else ""))
+    return found
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_first_use_of_each_term_links_to_the_glossary(site, name):
+    entries = {dt.find(string=True).strip(): dt["id"] for dt in
+               parse(site / "book/glossary.html").select("dl.glossary dt[id]")}  # fmt: skip
+    text, late = running_text(site / f"chapters/{name}.html"), {}
+    for term, anchor in entries.items():
+        spelled = re.escape(term).replace(r"\ ", r"[\s-]+")
+        looks = re.compile(rf"(?<![\w–-]){spelled}(?:e?s)?(?![\w–-])", re.IGNORECASE)
+        uses = [link for words, link in text if looks.search(words)]
+        plain_or_term = [link for link in uses if not link or "glossary.html#" in link]
+        heads_of_attention = term == "head"  # the same word for another thing
+        if (
+            plain_or_term
+            and not heads_of_attention
+            and not plain_or_term[0].endswith(f"glossary.html#{anchor}")
+        ):
+            late[term] = plain_or_term[0]
+        assert sum(link.endswith(f"glossary.html#{anchor}") for _, link in text) <= 1, term
+    assert not late
+    assert sum("glossary.html#term-" in link for _, link in text) > 20
+
+
+def test_every_term_of_the_glossary_is_linked_from_a_chapter(site):
+    entries = {dt["id"] for dt in parse(site / "book/glossary.html").select("dl.glossary dt[id]")}
+    texts = [running_text(site / f"chapters/{name}.html") for name in SECTIONS]
+    links = [link for text in texts for _, link in text if "glossary.html#" in link]
+    linked = {link.split("#")[1] for link in links}
+    assert entries == linked
+
+
 @pytest.fixture
 def small(tmp_path):
     """A book of one page with the real settings and site assets."""

@@ -53,7 +53,8 @@ def picture(context):
             return match[0]
         source = context["pathto"](f"_static/stills/{match[1]}.png", resource=True)
         size = f'width="{still["width"]}" height="{still["height"]}"'
-        return f'{match[0]}<img src="{source}" {size} loading="lazy" alt="{html.escape(still["alt"])}">'
+        alt = html.escape(still["alt"])
+        return f'{match[0]}<img src="{source}" {size} loading="lazy" alt="{alt}">'
 
     return with_picture
 

@@ -18,7 +18,16 @@ function reachScrollable() {
   const wide = "pre, .cell_output .output, .pst-scrollable-table-container, div.math, mjx-container";
   for (const box of document.querySelectorAll(wide)) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    if (box.matches(".pst-scrollable-table-container, div.math")) {
+      box.onscroll = () => fadeWhereMoreFollows(box);
+      fadeWhereMoreFollows(box);
+    }
   }
+}
+
+// On a phone no scroll bar says that a table goes on: it fades at the right until its end is reached.
+function fadeWhereMoreFollows(box) {
+  box.classList.toggle("goes-on", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
 }
 
 // Quiz fields and sliders come without a label: take the question, or the text beside the slider.
