@@ -49,7 +49,8 @@ export class Gpt {
     return this.norm(x, w.final_norm);
   }
 
-  // Attention, then feed-forward, each upon a norm and added to what came in: (T, d) → (T, d).
+  // Attention, then feed-forward: each reads a norm and is added to what came in.
+  // x (T, d) → (T, d)
   block(x, weights, layer, options) {
     const { attention, attention_norm, feed_forward, feed_forward_norm } = weights;
     const normed = this.norm(x, attention_norm);

@@ -18,19 +18,11 @@ export function linear(x, weight, bias = null) {
   return out;
 }
 
-// Inner product of `length` numbers of a from i on and of b from j on; four sums at a time, because
-// the processor can add to one while it waits for another.
+// Inner product of `length` numbers of a from i on and of b from j on.
 function dot(a, i, b, j, length) {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  let k = 0;
-  for (; k + 3 < length; k += 4) {
-    s0 += a[i + k] * b[j + k];
-    s1 += a[i + k + 1] * b[j + k + 1];
-    s2 += a[i + k + 2] * b[j + k + 2];
-    s3 += a[i + k + 3] * b[j + k + 3];
-  }
-  for (; k < length; k++) s0 += a[i + k] * b[j + k];
-  return s0 + s1 + s2 + s3;
+  let sum = 0;
+  for (let k = 0; k < length; k++) sum += a[i + k] * b[j + k];
+  return sum;
 }
 
 export function add(x, y) {
@@ -103,11 +95,12 @@ export const activations = {
 };
 
 // The error function to within 1.5e-7 (Abramowitz and Stegun 1964, 7.1.26).
+const POWERS = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592];
 function erf(v) {
   const t = 1 / (1 + 0.3275911 * Math.abs(v));
-  const powers = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592];
-  const sum = powers.reduce((total, a) => (total + a) * t, 0);
-  return Math.sign(v) * (1 - sum * Math.exp(-v * v));
+  let total = 0;
+  for (const a of POWERS) total = (total + a) * t;
+  return Math.sign(v) * (1 - total * Math.exp(-v * v));
 }
 
 export function feedForward(x, up, down, activation) {
