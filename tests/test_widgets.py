@@ -150,6 +150,17 @@ def test_attention(models):
             assert (upper == 0) == (name == "gpt")
 
 
+def test_a_causal_mask_on_the_same_scores(theirs):
+    """Leaving out the right side after the softmax and scaling up is masking before it."""
+    attention, x = from_hf(theirs["bert"]).blocks[0].attention, torch.randn(1, 7, 32)
+    mask = torch.ones(7, 7, dtype=torch.bool).tril()
+    found = widgets.with_causal_mask(attention.weights(x)[0, 1])
+    torch.testing.assert_close(found, attention.weights(x, mask)[0, 1])
+    for name, there in {"BERT": True, "GPT": False}.items():
+        box = widgets.attention({name: (theirs[name.lower()], TOKENIZER)}, TEXT)
+        assert ("the same scores with a causal mask" in box.children[-1].value) == there
+
+
 def test_attention_is_the_same_of_ours_and_theirs(theirs):
     ids = TOKENIZER(TEXT)["input_ids"]
     for name in ("bert", "gpt"):

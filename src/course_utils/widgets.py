@@ -191,6 +191,12 @@ def attentions(model: nn.Module, ids: Sequence[int]) -> list[Tensor]:
     return found
 
 
+def with_causal_mask(weights: Tensor) -> Tensor:
+    """What a causal mask makes of the same scores, (T, T): no right side, rows sum to one again."""
+    left = weights.tril()
+    return left / left.sum(-1, keepdim=True)
+
+
 def written(model: nn.Module, ids: Sequence[int], most: int) -> list[int]:
     """What a T5, ours or transformers', writes for one row of ids, without its start."""
     out = model.eval().generate(row(model, ids), max_new_tokens=most)
@@ -330,7 +336,8 @@ def attention(
 ) -> VBox | None:
     """Who looks at whom, for any layer and head: name → (encoder or decoder, its tokenizer).
 
-    A square beside a triangle: an encoder looks at both sides, a decoder at what came before.
+    An encoder's square stands beside the triangle that a causal mask makes of the same scores; a
+    decoder has its triangle only.
     """
 
     def draw(text: str, model: str, layer: int, head: int) -> str:
@@ -341,9 +348,16 @@ def attention(
         layer = min(layer, len(layers))
         head = min(head, len(layers[layer - 1]))
         title = f"{model}, layer {layer} of {len(layers)}, head {head} of {len(layers[0])}"
-        weights = layers[layer - 1][head - 1].tolist()
+        weights = layers[layer - 1][head - 1]
         alt = f"Attention weights of {title}: rows look at columns, each row adds up to one."
-        shown = figures.grids({title: weights}, pieces_of(ids, tokenizer), alt=alt)
+        grids = {title: weights.tolist()}
+        if not is_decoder(net):
+            alt += (
+                " Beside them the same scores with a causal mask, as it was never trained to work."
+            )
+            causal = with_causal_mask(weights).tolist()
+            grids = {title.replace(", ", "\n", 1): grids[title], "causal mask\nsame scores": causal}
+        shown = figures.grids(grids, pieces_of(ids, tokenizer), alt=alt)
         return shown._repr_html_()
 
     return live(
