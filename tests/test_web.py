@@ -803,11 +803,20 @@ def test_a_part_that_does_not_come_can_be_asked_for_again(browser, site, served)
     page.close()
 
 
+# What a finger cannot hit on a phone: lower than 44 CSS pixels. Rows of a heat map are the one
+# exception, each as wide as the map and 28 high.
+SMALL = """() => [...document.querySelectorAll(".live-app :is(button, select, input, textarea)")]
+  .filter((node) => node.checkVisibility())
+  .filter((node) => node.getBoundingClientRect().height <
+    (node.closest(".live-cells") ? 28 : 44) - 0.5)
+  .map((node) => node.outerHTML.slice(0, 120))"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_figures_in_use_are_accessible(browser, site, served, axe, scheme):
     with Watched(browser, served(site), "book/playground.html", scheme) as watched:
         page = watched.page
-        for name in ("mask-guess", "stepping", "attention", "spans"):
+        for name in ("mask-guess", "stepping", "attention", "spans", "slots", "routes"):
             Figure(page, name, True).load()
         fig = Figure(page, "mask-guess", True)
         fig.press("·must")
@@ -818,6 +827,7 @@ def test_figures_in_use_are_accessible(browser, site, served, axe, scheme):
         page.set_viewport_size({"width": 375, "height": 800})
         page.wait_for_timeout(200)
         assert page.evaluate(TOO_WIDE) == []
+        assert page.evaluate(SMALL) == []
         assert watched.wrong == []
 
 
