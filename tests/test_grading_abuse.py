@@ -7,6 +7,7 @@ marks, nothing is gained, nothing is left running, the feedback says what happen
 import csv
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from course_utils.grading import command, selftest
+from course_utils.grading import command, refused, selftest
 from course_utils.grading.collect import collect
 from course_utils.grading.grade import Setup, Stopped, grade_file, grade_folder, run
 from course_utils.grading.item import Wrong, compare
@@ -914,6 +915,23 @@ def test_seeds_do_not_change_marks():
     for seed in map(int, numbers):
         result = run(T1, [*GOOD, wrong], replace(SETUP, seed=seed))
         assert passed(result) == ALL - {"T1.2"}
+
+
+@pytest.mark.skipif(platform.machine() not in refused.AUDIT, reason="numbers are not known here")
+def test_memory_that_no_process_holds_cannot_be_had():
+    """It would count for nobody: memfd_create and shmget took gigabytes unseen."""
+    which = list(refused.AUDIT).index(platform.machine())
+    numbers = {name: pair[which] for name, pair in refused.CALLS.items()}
+    ask = f"""import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number): return ctypes.get_errno() if libc.syscall(number, 0, 0, 0) < 0 else 0
+errors = {{name: call(number) for name, number in {numbers!r}.items()}}
+other = call({refused.OTHER_ABI} | 39) if {which} == 0 else {refused.ENOSYS}  # getpid
+mine = libc.syscall({[39, 172][which]}) == os.getpid()"""
+    with Jail(FAST) as jail, Jailed(jail, [ask]) as student:
+        assert student.value("errors") == dict.fromkeys(numbers, refused.ENOSYS), student.notes
+        assert student.value("other") == refused.ENOSYS and student.value("mine") is True
+    assert refused.program("vax") == b""
 
 
 def test_the_checks_cannot_be_imported_to_answer():

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import course_utils
 from course_utils.data.cache import cache_root
+from course_utils.grading import refused
 
 NOBODY = "65534"
 ITEMS = Path(course_utils.__file__).resolve().parent / "grading/items"
@@ -61,6 +62,7 @@ class Jail:
         self.stage = Path(tempfile.mkdtemp(prefix="course-jail-"))
         self.stage.chmod(0o755)
         shutil.copy(ITEMS / "__init__.py", self.stage / "items.py")
+        (self.stage / "refused").write_bytes(refused.program())
         for number in range(len(shown())):
             (self.stage / str(number)).mkdir()
 
@@ -75,16 +77,18 @@ class Jail:
     def start(self, *program: str) -> subprocess.Popen:
         """Start a worker (or `program`): its standard input takes requests, its output replies."""
         inside = [sys.executable, "-I", *(program or self.worker())]
-        command = inside if self.unsafe else self.wrapped(inside)
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if program else subprocess.DEVNULL,
-            cwd=self.stage if self.unsafe else "/",
-            env=variables() if self.unsafe else {"PATH": os.defpath},
-            start_new_session=True,
-        )
+        with (self.stage / "refused").open("rb") as filter_:
+            command = inside if self.unsafe else self.wrapped(inside, filter_.fileno())
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if program else subprocess.DEVNULL,
+                cwd=self.stage if self.unsafe else "/",
+                env=variables() if self.unsafe else {"PATH": os.defpath},
+                pass_fds=() if self.unsafe else (filter_.fileno(),),
+                start_new_session=True,
+            )
 
     def worker(self) -> list[str]:
         """The arguments of Python that make a worker, of the very package that grades."""
@@ -93,8 +97,11 @@ class Jail:
         code += "from course_utils.grading.worker import main; main()"
         return ["-c", code, json.dumps(asdict(self.limits) | {"jailed": not self.unsafe})]
 
-    def wrapped(self, inside: list[str]) -> list[str]:
+    def wrapped(self, inside: list[str], filter_: int) -> list[str]:
         """The whole command: (as root: mount, drop to nobody,) bubblewrap, program."""
+        inside = (
+            ["--seccomp", str(filter_), "--", *inside] if refused.program() else ["--", *inside]
+        )
         if missing := [name for name in PROGRAMS if not shutil.which(name)]:
             raise NoJail(f"Missing: {', '.join(missing)}.\n{HOW}")
         if os.getuid() != 0:
@@ -128,7 +135,7 @@ class Jail:
         # the public checks know what is right: an answer could import it instead of being one
         words += ["--tmpfs", str(ITEMS), "--ro-bind", str(self.stage / "items.py")]
         words += [str(ITEMS / "__init__.py"), "--remount-ro", str(ITEMS)]
-        return [*words, "--chdir", "/box", "--remount-ro", "/", "--"]
+        return [*words, "--chdir", "/box", "--remount-ro", "/"]
 
     def probe(self) -> None:
         """Start a jail and see that it holds; raises NoJail with the remedy."""
