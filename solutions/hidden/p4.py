@@ -60,6 +60,8 @@ def reach(student, rng):
         check_reach(student, examples, accuracy, float(rng.uniform(0.5, 0.85)))
     check_reach(student, [5.0, 9.0], [0.4, 0.6], 0.95)
     check_reach(student, [5.0, 9.0], [0.7, 0.6], 0.65)
+    top = float(rng.uniform(0.7, 0.9))
+    check_reach(student, [5.0, 9.0, 13.0], [0.4, top, 0.6], top)
 
 
 @HIDDEN.part("P4.6")

@@ -31,6 +31,9 @@ def verdicts(student, rng):
         error, critical = float(rng.uniform(0.1, 1)), float(rng.uniform(1.9, 4.4))
         size = float(rng.choice([0.5, 0.9, 1.2, 2])) * critical * error
         check_verdict(student, size * (-1) ** case, error, critical, case % 4 < 2)
+    for sign in (1, -1):  # an interval that ends at 0, in numbers without rounding
+        error = int(rng.integers(1, 9)) / 8
+        check_verdict(student, sign * 3 * error, error, 3.0, bool(rng.integers(2)))
 
 
 @HIDDEN.part("T3.3")

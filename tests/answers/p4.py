@@ -129,6 +129,7 @@ BANK = [
         SPREAD + "curves.mean(1), curves.std(1, ddof=1)",
         {"P4.4": p4.WRONG_AXIS},
     ),
+    wrong("above", made(FIRST, CROSSING).replace(">=", ">"), {"P4.5": p4.LAST_TIME}),
     wrong("a measured point", made(FIRST, CROSSING, where="x[i]"), {"P4.5": p4.NO_LINE}),
     wrong(
         "the last time",

@@ -55,6 +55,12 @@ BANK = [
     return "hurts" if (mean > 0) == higher_is_better else "helps\"""",
         {"T3.2": t3.BACKWARDS},
     ),
+    wrong(
+        "touching",
+        VERDICT + "if abs(mean) < critical * error: return 'cannot tell'\n"
+        "    return 'helps' if (mean > 0) == higher_is_better else 'hurts'",
+        {"T3.2": t3.TOUCHES},
+    ),
     wrong("a boolean", VERDICT + "return abs(mean) > critical * error", {"T3.2": t3.WORDS}),
     wrong(
         "words counted each time",

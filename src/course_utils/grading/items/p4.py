@@ -38,7 +38,7 @@ VARIANCE = "That is the variance; take its root."
 WRONG_AXIS = "You averaged over the points; average over the seeds, at each point."
 
 NO_LINE = "Between two measured points the curve is a straight line; you take a measured point."
-LAST_TIME = "The curve reaches the target several times; asked for is the first."
+LAST_TIME = "Asked for is where the curve first reaches the target, if only just."
 SORTED = "`np.interp` expects a curve that only rises; this one does not."
 NEVER = "A curve that never reaches the target needs infinitely many: `math.inf`."
 AT_ONCE = "A curve that begins at the target or above it needs what its first point says."
@@ -297,6 +297,7 @@ def reach(student: Student) -> None:
     check_reach(student, *curve, 0.7)
     check_reach(student, *curve, 0.9)
     check_reach(student, *curve, 0.45)
+    check_reach(student, *curve, 0.72)
 
 
 @ITEM.part("P4.6", "Which sizes are worth their price", 3, ["frontier"])

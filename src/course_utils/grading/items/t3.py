@@ -23,6 +23,7 @@ TWO = "`paired_effect` gives two numbers: the mean, and its standard error."
 WORDS = 'The verdict is "helps", "hurts" or "cannot tell".'
 SIGN_ONLY = "You look at the sign alone: an interval that holds 0 says nothing."
 ONE_ERROR = "Your interval is one standard error wide; multiply it by `critical`."
+TOUCHES = "An interval that just reaches 0 cannot tell either."
 LOWER = "For a loss lower is better: a negative difference helps."
 BACKWARDS = "Helps and hurts are swapped: the mean is with NSP minus without."
 
@@ -116,6 +117,8 @@ def check_verdict(student: Student, mean: float, error: float, critical: float, 
         SIGN_ONLY: word(mean, 0, 0, up),
         BACKWARDS: word(-mean, error, critical, up),
     }
+    if abs(mean) == critical * error:
+        mistakes = {TOUCHES: word(mean, 0, 0, up)}
     got = student.call("verdict", mean, error, critical, up)
     require(got in ("helps", "hurts", "cannot tell") if isinstance(got, str) else False, WORDS)
     compare(got, want, mistakes, what=f"verdict({mean:g}, {error:g}, {critical:g}, {up})")
@@ -197,6 +200,7 @@ def verdicts(student: Student) -> None:
         (-0.4, 0.1, 4.3, False),
         (-0.4, 0.1, 3, False),
         (0.4, 0.1, 3, False),
+        (0.5, 0.25, 2, True),
     ):
         check_verdict(student, *case)
 
