@@ -141,6 +141,23 @@ def test_search_finds_pages(browser, site, address, where):
         assert watched.wrong == []
 
 
+FORMULAS = """() => [
+  ...[...document.querySelectorAll('mjx-merror')].map((e) => e.textContent),
+  ...[...document.querySelectorAll('div.math, div.math mjx-container')]
+    .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => `too wide: ${e.textContent}`)]"""
+WITH_FORMULAS = [page for page in PAGES if page.startswith("chapters/") or "equations" in page]
+
+
+@pytest.mark.parametrize("name", WITH_FORMULAS)
+def test_formulas_are_set_and_fit_a_phone(browser, site, name):
+    with Watched(browser, site.as_uri(), name) as watched:
+        watched.page.set_viewport_size({"width": 375, "height": 800})
+        watched.page.wait_for_function("window.MathJax?.startup?.promise")
+        watched.page.evaluate("MathJax.startup.promise")
+        assert watched.page.locator("mjx-container, article:not(:has(div.math))").count()
+        assert watched.page.evaluate(FORMULAS) == []
+
+
 def test_theme_can_be_changed_with_the_keyboard(browser, address):
     with Watched(browser, address, "book/index.html") as watched:
         page = watched.page
