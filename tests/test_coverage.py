@@ -2,8 +2,9 @@
 
     pytest tests/test_coverage.py -s        prints the table
 
-A row of coverage.txt is `item | what | page | heading`. A `*` after the item says that something is
-run there: a cell with outputs must stand below the heading. Several headings are parted by `;`.
+A row of coverage.txt is `item | what | page | heading | words`. A `*` after the item says that
+something is run there: a cell with outputs must stand below the heading. Several headings are
+parted by `;`, and so are words that must be found below them, in the text or in what cells show.
 """
 
 import json
@@ -12,19 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from chapters import FINISHED, ROOT
+from chapters import FINISHED, ROOT, shown
 
 ITEMS = Path(__file__).with_name("coverage.txt")
 EXERCISES = ("T1", "T2", "T3", "T4", "P1", "P2", "P3", "P4", "P5", "L1")
 
 
-def rows() -> list[tuple[str, bool, str, str, list[str]]]:
-    """(item, run, what, page, headings) of each line."""
+def rows() -> list[tuple[str, bool, str, str, list[str], list[str]]]:
+    """(item, run, what, page, headings, words) of each line."""
     found = []
     for line in ITEMS.read_text("utf-8").splitlines():
-        item, what, page, headings = (part.strip() for part in line.split(" | "))
-        places = [heading.strip() for heading in headings.split(";")]
-        found.append((item.rstrip("*"), item.endswith("*"), what, page, places))
+        item, what, page, *lists = (part.strip() for part in line.split(" | "))
+        places, words = ([x.strip() for x in part.split(";")] for part in [*lists, ""][:2])
+        found.append((item.rstrip("*"), item.endswith("*"), what, page, places, words))
     return found
 
 
@@ -40,13 +41,14 @@ def sections(page: str) -> dict[str, tuple[str, bool]]:
     for cell in json.loads(path.read_text("utf-8"))["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "code":
-            body, _ = found.get(heading, ("", False))
-            found[heading] = (body, bool(cell["outputs"]) or found.get(heading, ("", False))[1])
+            body, ran = found.get(heading, ("", False))
+            output = "\n".join(shown(cell))
+            found[heading] = (body + output, bool(cell["outputs"]) or ran)
             continue
         parts = re.split(r"^#{1,4} (.*)$", text, flags=re.MULTILINE)
         for head, body in [(heading, parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]:
-            before, shown = found.get(head, ("", False))
-            found[head], heading = (before + body, shown), head
+            before, ran = found.get(head, ("", False))
+            found[head], heading = (before + body, ran), head
     return found
 
 
@@ -62,14 +64,16 @@ def address(page: str, heading: str) -> str:
     return f"{folder}/{path.stem}.html#{anchor(heading)}"
 
 
-@pytest.mark.parametrize("item,run,what,page,places", rows(), ids=[row[0] for row in rows()])
-def test_item_is_taught_where_the_table_says(item, run, what, page, places):
+@pytest.mark.parametrize("item,run,what,page,places,words", rows(), ids=[r[0] for r in rows()])
+def test_item_is_taught_where_the_table_says(item, run, what, page, places, words):
     if page.startswith("09_") and page not in FINISHED:
         pytest.skip(f"{page} is in preparation")
     there = sections(page)
     for place in places:
         assert place in there, f"{item} ({what}): no heading {place!r} on {page}"
         assert there[place][0].strip(), f"{item}: nothing below {place!r}"
+    below = " ".join(there[place][0] for place in places)
+    assert not [word for word in words if word not in below], item
     if run:
         assert any(there[place][1] for place in places), (
             f"{item} ({what}): nothing is run on {page}"
@@ -101,7 +105,7 @@ def test_a_hole_is_found():
 def test_print_the_table(capsys):
     lines = [
         f"{item:5} {what:76} {address(page, place)}"
-        for item, _, what, page, places in rows()
+        for item, _, what, page, places, _ in rows()
         for place in places
     ]
     with capsys.disabled():

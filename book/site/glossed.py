@@ -12,7 +12,7 @@ from sphinx import addnodes
 
 # how a term is written where the sections do not use it as the glossary spells it
 ALSO = {
-    "contextual embedding": "contextual(?: vectors?)?",
+    "contextual embedding": "contextual(?! calibration)(?: vectors?)?",
     "downstream task": "downstream",
     "feature extraction": "frozen encoder",
     "fine-tuning": "fine-tun(?:e|es|ed)",
