@@ -140,14 +140,15 @@ def pack_tensors(
     for name, weight in weights.items():
         weight = weight.detach().float().cpu()
         data += bytes(-len(data) % 4)  # floats begin at a multiple of four
-        tensors.append([name, list(weight.shape), len(data), not is_rounded(weight)])
-        data += tensor_bytes(weight)
+        whole = not is_rounded(name, weight)
+        tensors.append([name, list(weight.shape), len(data), whole])
+        data += tensor_bytes(weight, whole)
     return {"kind": kind, "config": config, "tensors": tensors}, data
 
 
-def tensor_bytes(weight: Tensor) -> bytes:
+def tensor_bytes(weight: Tensor, whole: bool) -> bytes:
     """Little-endian bytes of one tensor."""
-    if not is_rounded(weight):
+    if whole:
         return weight.numpy().astype("<f4").tobytes()
     integers, scale = quantize(weight)
     return scale.numpy().astype("<f4").tobytes() + integers.numpy().tobytes()

@@ -159,7 +159,7 @@ def write(path: Path, tensors: Tensors) -> None:
     content: Tensors = {}
     for name, tensor in tensors.items():
         content[name] = tensor.contiguous()
-        if is_rounded(tensor):
+        if is_rounded(name, tensor):
             content[name], content[f"{name}.scale"] = quantize(tensor)
     save_file(content, path)
 
