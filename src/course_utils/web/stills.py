@@ -21,9 +21,10 @@ from course_utils.data.sources import CHECKPOINTS
 
 FOLDER = book.ROOT / "book/site/style/stills"
 WIDTH, SCALE, COLOURS = 780, 1.5, 64  # of the page, in CSS pixels; device pixels in one; palette
-# no controls; boxes as high as what they hold; no times, which are those of this machine
-HIDE = """.live-app :is(.live-offer, .live-controls) { display: none }
+# no controls; boxes and lines as high as what they hold; no times, which are those of this machine
+HIDE = """.live-app :is(.live-offer, .live-controls), #pst-back-to-top { display: none !important }
 .live-app .live-box { height: auto !important }
+.live-app p.live-said.live-said { min-height: 0 !important }
 .live-table.wrapped tbody tr:first-child { display: none }"""
 # What a reader presses before the picture is taken, and what the figure says when it is ready.
 USE: dict[str, tuple[list[str], str]] = {
