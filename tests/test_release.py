@@ -38,23 +38,35 @@ def test_both_are_built_and_hold_what_they_should(archives):
     assert all(name.startswith(("course_utils/", "course_utils-")) for name in names)
 
 
-@pytest.fixture(scope="module", params=[0, 1], ids=["wheel", "source"])
-def installed(request, archives, tmp_path_factory):
-    """An environment in which one of the archives was installed and tried."""
-    folder = tmp_path_factory.mktemp("fresh")
-    assert "next:" in release.try_out(archives[request.param], folder)
-    return folder
+@pytest.fixture(scope="module")
+def installed(archives, tmp_path_factory):
+    """For each of the archives, an environment in which it was installed and tried."""
+    folders = [tmp_path_factory.mktemp("fresh") for _ in archives]
+    for archive, folder in zip(archives, folders, strict=True):
+        assert "next:" in release.try_out(archive, folder)
+    return folders
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of the course in an environment, without what Python compiled."""
+    (package,) = folder.glob("lib/*/site-packages/course_utils")
+    files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {path.relative_to(package).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.mark.slow
-def test_it_is_installed_alone(installed):
-    names = {path.name.split("-")[0] for path in installed.glob("lib/*/site-packages/*")}
-    assert names == {"course_utils", "beside.pth"}
+def test_each_is_installed_alone_and_both_are_the_same(installed):
+    for folder in installed:
+        names = {path.name.split("-")[0] for path in folder.glob("lib/*/site-packages/*")}
+        assert names == {"course_utils", "beside.pth"}
+    wheel, source = map(contents, installed)
+    assert wheel == source and len(wheel) > 100
 
 
 @pytest.mark.slow
 def test_what_is_installed_passes_the_tests_of_the_core(installed, tmp_path):
     """The repository's tests, in a folder without its source: they see what was installed."""
+    wheel = installed[0]
     for name in (*CORE_TESTS, "conftest.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n    browser\n")
@@ -62,12 +74,12 @@ def test_what_is_installed_passes_the_tests_of_the_core(installed, tmp_path):
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
     for command in (["where.py"], ["-m", "pytest", "-q", "-p", "no:cacheprovider", *CORE_TESTS]):
         done = subprocess.run(
-            [installed / "bin/python", *command],
+            [wheel / "bin/python", *command],
             cwd=tmp_path, env=clean, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
         if command == ["where.py"]:
-            assert done.stdout.startswith(str(installed))
+            assert done.stdout.startswith(str(wheel))
 
 
 def test_canary_faults(tmp_path):
