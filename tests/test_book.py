@@ -91,6 +91,23 @@ def outside(page: Path) -> list[str]:
     return found
 
 
+FURNITURE = {
+    "language": 'html[lang="en"]',
+    "description": 'meta[name="description"]',
+    "preview": 'meta[property="og:title"]',
+    "style for paper": 'link[media="print"][href*="print.css"]',
+    "link that skips": '#pst-skip-link a[href="#main-content"]',
+    "search": "form.bd-search",
+    "edit this page": 'a[href*="/edit/"]',
+    "report a problem": 'a[href*="/issues/new"]',
+}
+
+
+def lacking(page: Path) -> list[str]:
+    """What every page of the book should have and this one has not."""
+    return [what for what, place in FURNITURE.items() if not parse(page).select_one(place)]
+
+
 def test_every_page_of_the_contents_is_there(site):
     assert book.unbuilt(site) == []
     assert len(book.pages()) >= 19
@@ -111,6 +128,11 @@ def test_links_and_fragments_lead_somewhere(site):
 
 def test_pictures_have_alternative_text(site):
     bare = {page.name: found for page in html_pages(site) if (found := undescribed(page))}
+    assert bare == {}
+
+
+def test_every_page_can_be_found_printed_edited_and_reported(site):
+    bare = {page: found for page in book.pages() if (found := lacking(site / f"{page}.html"))}
     assert bare == {}
 
 
@@ -285,6 +307,7 @@ def test_canary(name, tmp_path):
         '<p id="here">fine <a href="#here">x</a> <a href="https://a.org/x.js">y</a></p>'
     )
     assert check(page) == []
+    assert lacking(page) == list(FURNITURE)
     broken = tmp_path / "broken.html"
     broken.write_text(page.read_text() + fault)
     assert check(broken)

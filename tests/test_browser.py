@@ -16,8 +16,8 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("COURSE_BROWSER") == "none", reason="COURSE_BROWSER=none"),
 ]
 PAGES = [*(f"{page}.html" for page in book.pages()), "search.html", "genindex.html"]
-AXE = """axe.run(document, {preload: false, resultTypes: ['violations']}).then(found => found.violations
-  .filter(v => ['serious', 'critical'].includes(v.impact))
+AXE = """axe.run(document, {preload: false, resultTypes: ['violations']}).then(
+  (found) => found.violations.filter(v => ['serious', 'critical'].includes(v.impact))
   .map(v => `${v.id}: ${v.nodes.map(n => n.target.join(' ')).slice(0, 3).join(' | ')}`))"""
 TOO_WIDE = """() => {
   const page = document.documentElement, edge = page.clientWidth;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -12,9 +13,10 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 
 from course_utils import identity, notebooks
-from course_utils.book import PLACEHOLDER, ROOT, config
+from course_utils.book import PLACEHOLDER, ROOT, config, pages
 
 MINE = "https://github.com/someone/their-course"
 TITLE = 'Language Models, "from Scratch": a Course'
@@ -53,6 +55,14 @@ def fork(tmp_path_factory):
     done = course(root, "configure", *options(**SETTINGS))
     assert done.returncode == 0, done.stderr
     return root
+
+
+@pytest.fixture(scope="module")
+def site(fork):
+    """The whole book of the copy."""
+    done = course(fork, "book")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return fork / "_build/html"
 
 
 def texts(root: Path) -> dict[str, str]:
@@ -104,6 +114,34 @@ def test_only_first_cells_of_notebooks_changed(fork):
                 assert old.source.count("\n") == new.source.count("\n")
             else:
                 assert old == new
+
+
+@pytest.mark.slow
+def test_no_page_of_its_book_names_the_old_place_or_title(site):
+    old = html.escape(config()["title"])
+    found = {p.relative_to(site).as_posix(): p.read_text("utf-8") for p in site.rglob("*.html")}
+    named = [name for name, text in found.items() if PLACEHOLDER in text or old in text]
+    assert named == ["book/adapting.html"]  # the example of a cell, as above
+
+
+@pytest.mark.slow
+def test_its_book_leads_to_the_new_one(fork, site):
+    for page in pages(fork):
+        soup = BeautifulSoup((site / f"{page}.html").read_text("utf-8"), "html.parser")
+        links = {link["href"] for link in soup.find_all("a", href=True)}
+        (source,) = (path for path in fork.glob(f"{page}.*") if path.suffix in (".md", ".ipynb"))
+        name = source.relative_to(fork).as_posix()
+        assert f"{MINE}/edit/term/2027/{name}" in links
+        assert any(link.startswith(f"{MINE}/issues/new?title=") for link in links)
+        if source.suffix == ".ipynb":
+            colab = f"{MINE}/blob/term/2027/{name}".replace("https://github.com", "/github")
+            assert f"https://colab.research.google.com{colab}" in links
+            assert f"git+{MINE}@term/2027" in soup.get_text()
+        there = f"https://someone.github.io/their-course/{page}.html"
+        assert soup.find("link", rel="canonical")["href"] == there
+        assert f"<loc>{there}</loc>" in (site / "sitemap.xml").read_text("utf-8")
+        assert soup.find("meta", property="og:site_name")["content"] == TITLE
+    assert (site / "social.png").read_bytes() != (ROOT / "_build/html/social.png").read_bytes()
 
 
 def test_the_settings_keep_their_comments(fork):

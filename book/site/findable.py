@@ -5,7 +5,7 @@ and only the descriptions are written.
 """
 
 import re
-import shutil
+import textwrap
 from html import escape, unescape
 from pathlib import Path
 from xml.sax.saxutils import escape as xml
@@ -14,6 +14,11 @@ from docutils import nodes
 
 LONGEST = 200  # characters of a description; search engines show about as many
 PICTURE = "social.png"
+PATTERNS = (  # those of the logo: which of three positions each of three sees
+    ("#2b7a9e", ["111", "111", "111"]),
+    ("#c8632b", ["100", "110", "111"]),
+    ("#7a6bb5", ["110", "110", "111"]),
+)
 
 
 def address(app, config):
@@ -43,10 +48,31 @@ def describe(app, pagename, templatename, context, doctree):
         shown["og:description"] = said
     if base:
         shown |= {"og:url": f"{base}{pagename}.html", "og:image": base + PICTURE}
+        shown["og:image:alt"] = app.config.html_title
     tags = [f'<meta name="description" content="{escape(said)}" />'] if said else []
     for name, value in shown.items():
         tags.append(f'<meta property="{name}" content="{escape(value, quote=True)}" />')
     context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
+
+
+def draw(title, path):
+    """Draw the picture of the preview, 1200 by 630: the logo and the title."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    figure = Figure(figsize=(12, 6.3), dpi=100)
+    paper = figure.add_axes((0, 0, 1, 1), xlim=(0, 1200), ylim=(630, 0))
+    paper.axis("off")
+    for number, (colour, rows) in enumerate(PATTERNS):
+        for y, row in enumerate(rows):
+            for x, seen in enumerate(row):
+                corner = (80 + 210 * number + 60 * x, 80 + 60 * y)
+                strength = 1 if seen == "1" else 0.22
+                paper.add_patch(Rectangle(corner, 50, 50, color=colour, alpha=strength, lw=0))
+    width, size = (27, 46) if len(title) < 75 else (44, 28)
+    lines = "\n".join(textwrap.wrap(title, width)[:5])
+    paper.text(80, 330, lines, size=size, weight="bold", va="top", parse_math=False)
+    figure.savefig(path)
 
 
 def sitemap(app, error):
@@ -54,7 +80,7 @@ def sitemap(app, error):
     if error or app.builder.name != "html":
         return
     out, base = Path(app.outdir), app.config.html_baseurl
-    shutil.copy(Path(app.srcdir) / "book/site/screenshot.png", out / PICTURE)
+    draw(app.config.html_title, out / PICTURE)
     if base:
         lines = [
             f"<url><loc>{xml(f'{base}{p}.html')}</loc></url>" for p in sorted(app.env.found_docs)

@@ -20,8 +20,9 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = re.compile(r"git\+https://[^\s\"'@]+(?:@[^\s\"']+)?")
-COLAB = """import sys, types
-sys.modules["google.colab"] = types.ModuleType("google.colab")"""
+COLAB = """import sys
+from importlib import machinery, util
+sys.modules["google.colab"] = util.module_from_spec(machinery.ModuleSpec("google.colab", None))"""
 
 
 def prepared(path: Path, address: str, cells: int | None = None) -> nbformat.NotebookNode:
