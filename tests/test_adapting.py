@@ -31,7 +31,7 @@ def blocks(heading: str) -> list[tuple[str, str]]:
     found = []
     for indent, caption, content in BLOCK.findall(section):
         lines = [line.removeprefix(indent) for line in content.splitlines()]
-        found.append((caption.replace("`", ""), "\n".join(lines) + "\n"))
+        found.append((caption.replace("\\", ""), "\n".join(lines) + "\n"))
     return found
 
 
