@@ -29,6 +29,7 @@ from course_utils.experiments import (
     table,
 )
 from course_utils.experiments.table import EXPERIMENTS, Experiment
+from course_utils.recipes import RECIPES
 
 COMMITTED = record.available()
 
@@ -111,6 +112,16 @@ def test_a_committed_record_is_of_the_data_we_load(name):
             assert found["sha256"] in {wheel.sha256 for wheel in sources.WHEELS.values()}
         else:
             assert found == record.fingerprint(source)
+
+
+def test_the_recipes_are_the_best_of_as_many_tries():
+    chosen = record.load("pretraining-tries")["results"]["chosen"]
+    assert set(chosen) == set(RECIPES) and len({best["tries"] for best in chosen.values()}) == 1
+    for name, row in RECIPES.items():
+        best = chosen[name]
+        assert row.settings["learning_rate"] == best["learning_rate"]
+        assert row.settings.get("embedding_rate", 1.0) == best["embedding_rate"]
+        assert (len(row.lengths) > 1) is best["growing"]
 
 
 # -- records -----------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from course_utils.training.pretrain import batches, pretrain
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu"],
     "models": list(RECIPES),
-    "seeds": 2,
+    "seeds": 3,
     "runs": "runs",
     "changes": {},  # to the recipes
 }

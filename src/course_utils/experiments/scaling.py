@@ -61,12 +61,12 @@ def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
 def measure(settings: dict[str, Any], num_layers: int, hidden_size: int, seed: int) -> Trial:
     """Train one size; parameters without embeddings, tokens, FLOPs, held-out loss (nats)."""
     model = seeded(lambda: build(num_layers, hidden_size), seed)
-    training, held_out = rows(settings["row_tokens"])
+    held_out = rows(settings["row_tokens"])[1]
     loss = objective_loss(causal_lm)
     rate = settings["learning_rate"] * (128 / hidden_size) ** 0.5
 
-    def batch_of(numbers: Tensor, step: int) -> Batch:
-        return causal_lm.corrupt(training[numbers])
+    def batch_of(ids: Tensor, step: int) -> Batch:
+        return causal_lm.corrupt(ids)
 
     result = short_run(model, batch_of, loss, settings | {"learning_rate": rate}, seed)
     judged = causal_lm.corrupt(held_out[: settings["held_out_rows"]])

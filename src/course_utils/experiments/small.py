@@ -34,7 +34,7 @@ def documents() -> tuple[list[list[int]], list[list[int]]]:
     return training, held_out
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def rows(length: int) -> tuple[Tensor, Tensor]:
     """Training and held-out documents end to end, closed by `<eos>`, as (rows, length) each."""
     end = load_tokenizer("course").eos_token_id
@@ -56,12 +56,20 @@ def short_run(
     settings: dict[str, Any],
     seed: int,
 ) -> TrainResult:
-    """Train on shuffled rows of the corpus; `batch_of(row numbers, step)` makes a batch."""
-    count, size, steps = (
-        len(rows(settings["row_tokens"])[0]),
-        settings["batch_size"],
-        settings["steps"],
-    )
+    """Train on shuffled rows of the corpus; `batch_of(ids (R, n), step)` makes a batch.
+
+    A step has `batch_size` rows of `row_tokens` tokens. If these are several lengths, each has an
+    equal share of the steps, in that order, and a step as many tokens: `batch_size` of the last.
+    """
+    lengths, steps = settings["row_tokens"], settings["steps"]
+    lengths = [lengths] if isinstance(lengths, int) else lengths
+    tokens, order = settings["batch_size"] * lengths[-1], derive_seed("rows", seed)
+
+    def batch_at(step: int) -> Batch:
+        length = lengths[step * len(lengths) // steps]
+        ids = rows(length)[0]
+        return batch_of(ids[rows_at(step, len(ids), tokens // length, order)], step)
+
     config = TrainConfig(
         steps=steps,
         learning_rate=settings["learning_rate"],
@@ -74,14 +82,7 @@ def short_run(
         log_every=steps,
         seed=seed,
     )
-    order = derive_seed("rows", seed)
-    return train(
-        model,
-        lambda step: batch_of(rows_at(step, count, size, order), step),
-        loss,
-        config,
-        progress=False,
-    )
+    return train(model, batch_at, loss, config, progress=False)
 
 
 @torch.no_grad()

@@ -71,8 +71,8 @@ def measure(settings: dict[str, Any], mean_span: float, seed: int) -> dict[str, 
     training, held_out = rows(settings["row_tokens"])
     loss = objective_loss(span_corruption)
 
-    def batch_of(numbers: Tensor, step: int) -> Batch:
-        return corrupt(training[numbers], mean_span, "hide", seed, step)
+    def batch_of(ids: Tensor, step: int) -> Batch:
+        return corrupt(ids, mean_span, "hide", seed, step)
 
     flops = short_run(model, batch_of, loss, settings, seed).flops
     judged = corrupt(held_out[: settings["held_out_rows"]], 3.0, "held out")
