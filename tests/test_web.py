@@ -702,6 +702,15 @@ def test_parts_stand_on_the_shipped_models():
     assert len(sizes) == len(heads.ALPHAS) + len(heads.ROUTES) and max(sizes) < 250e3
 
 
+def test_only_parts_of_a_changed_model_are_trained_anew(tmp_path):
+    found = {"bases": heads.bases() | {"bert-mini": "another"}, "slots": [{"alpha": 0.5}]}
+    found["routes"] = [{"route": kind, "labels": 100} for kind in heads.ROUTES]
+    (tmp_path / "record.json").write_text(json.dumps(found))
+    rest = [{"route": "generate", "labels": 100}]
+    assert heads.kept(tmp_path) == {"bases": heads.bases(), "slots": [], "routes": rest}
+    assert heads.kept(tmp_path / "nothing") == {"bases": heads.bases(), "slots": [], "routes": []}
+
+
 def test_scaling(figure):
     fig = figure("scaling")
     made = record.load("scaling-law")["results"]

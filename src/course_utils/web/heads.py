@@ -59,7 +59,7 @@ def bases() -> dict[str, str]:
 def train(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
     """Train the parts that are not there yet, and write them with `record.json` to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = current(folder) or {"bases": bases(), "slots": [], "routes": []}
+    found = kept(folder)
 
     def keep(part: str, row: dict[str, Any], result: object) -> None:
         found[part].append(row)
@@ -73,6 +73,17 @@ def train(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
     for kind, count in missing(found):
         row = route(folder, kind, count)
         keep("routes", row, row)
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """The record of what stands on minis that have not changed since; the rest is made anew."""
+    path = folder / "record.json"
+    old = json.loads(path.read_text("utf-8")) if path.is_file() else {"bases": {}}
+    now = bases()
+    same = [name for name in now if old["bases"].get(name) == now[name]]
+    slots = old["slots"] if "bert-mini" in same else []
+    routes = [row for row in old.get("routes", []) if ROUTES[row["route"]] in same]
+    return {"bases": now, "slots": slots, "routes": routes}
 
 
 def missing(found: dict[str, Any]) -> list[tuple[str, int]]:

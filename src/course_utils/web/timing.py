@@ -26,6 +26,8 @@ from course_utils.web.bundle import bundle
 from course_utils.web.quantize import as_in_the_page
 
 STEPS, REPEATS = 64, 5
+FIRST, TOKEN = "first answer, models loaded from disk", "a token of GPT in the page"
+AIMS = {FIRST: "≤ 1,000 ms", TOKEN: "≤ 60 ms"}
 ENGINE = """import { Gpt } from "LIVE/engine/gpt.js";
 import { decode, unpack } from "LIVE/engine/weights.js";
 const parts = [];
@@ -77,11 +79,13 @@ def measure() -> dict[str, Any]:
         site = stills.page_alone(Path(place))
         (site / "engine.html").write_text(engine_page(site))
         chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        first, later = [], []
+        first, worked, later = [], [], []
         for _ in range(REPEATS):
             page = chromium.new_page()
             page.goto((site / "book/playground.html").as_uri())
+            before = processor_time(chromium)
             first.append(page.evaluate(ANSWER, "Load"))
+            worked.append(processor_time(chromium) - before)
             later += [page.evaluate(ANSWER, "Ask the models") for _ in range(REPEATS)]
             page.close()
         page = chromium.new_page()
@@ -90,11 +94,20 @@ def measure() -> dict[str, Any]:
         version = chromium.version
         chromium.close()
     torch_step = pytorch_step()
-    rows = {"first answer, models loaded from disk": min(first), "each further answer": min(later)}
-    rows |= {"a token of GPT in the page": script, "the same in PyTorch": torch_step}
+    rows = {FIRST: min(first)}
+    rows |= {"work of all processors for it": min(worked), "each further answer": min(later)}
+    rows |= {TOKEN: script, "the same in PyTorch": torch_step}
     conditions = {"machine": f"{bench.processor()}, {os.cpu_count()} cores", "chromium": version}
     conditions |= {"torch": torch.__version__, "threads": "1", "load": f"{os.getloadavg()[0]:.1f}"}
     return {"milliseconds": rows, "ratio": script / torch_step, "conditions": conditions}
+
+
+def processor_time(chromium: Any) -> float:
+    """Milliseconds that processors have worked for all of Chromium, whatever else runs."""
+    session = chromium.new_browser_cdp_session()
+    found = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    return 1e3 * sum(process["cpuTime"] for process in found)
 
 
 def engine_page(site: Path) -> str:
@@ -131,10 +144,9 @@ def pytorch_step() -> float:
 
 def table(record: dict[str, Any]) -> str:
     """The record as a Markdown table, with what was aimed at."""
-    aims = ["≤ 1,000 ms", "", "≤ 60 ms", ""]
     lines = ["| what | best time | aim |", "| --- | --- | --- |"]
-    for (name, value), aim in zip(record["milliseconds"].items(), aims, strict=True):
-        lines.append(f"| {name} | {value:.2f} ms | {aim} |")
+    for name, value in record["milliseconds"].items():
+        lines.append(f"| {name} | {value:.2f} ms | {AIMS.get(name, '')} |")
     lines.append(f"| a token in the page, PyTorch = 1 | {record['ratio']:.1f} × | |")
     where = ", ".join(f"{key} {value}" for key, value in record["conditions"].items())
     return "\n".join(lines) + f"\n\nMeasured with: {where}."
