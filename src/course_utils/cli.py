@@ -212,7 +212,9 @@ def bench_grading(submissions: int, record: bool) -> None:
     from course_utils.grading import bench as benchmark
 
     try:
-        result = benchmark.run(builder.ROOT, submissions, 10, say=typer.echo)
+        if record and submissions < benchmark.LARGE:
+            raise ValueError(f"the book shows a class of {benchmark.LARGE:,} at least")
+        result = benchmark.run(builder.ROOT, submissions, say=typer.echo)
         if record:
             benchmark.save(result, builder.ROOT)
     except (RuntimeError, ValueError, OSError) as error:
