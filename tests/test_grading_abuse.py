@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from course_utils.grading import command, refused, selftest
+from course_utils.grading import jail as jail_module
 from course_utils.grading.collect import collect
 from course_utils.grading.grade import Setup, Stopped, grade_file, grade_folder, run
 from course_utils.grading.item import Wrong, compare
@@ -937,7 +938,6 @@ mine = libc.syscall({[39, 172][which]}) == os.getpid()"""
 def test_the_checks_cannot_be_imported_to_answer():
     """The public checks know what is right; where grading runs they are not there."""
     item = all_items()["T3"]
-    cells = Submission.read(ROOT / "solutions/T3_next_sentence.ipynb").graded
     steal = """import course_utils.grading.items as items, os
 files = sorted(os.listdir(os.path.dirname(items.__file__)))
 from course_utils.grading.items.t3 import jaccard
@@ -947,7 +947,19 @@ def jaccard_overlap(*a): return jaccard(*a)"""
         assert student.value("files") == ["__init__.py"]
         assert not any(student.ask("has", names=["jaccard"])), student.notes
     marks = run(item, ["def check(name): pass", steal], SETUP)["marks"]
-    assert not [mark for mark in marks if mark["state"] == "right"] and len(cells) > 5
+    assert not [mark for mark in marks if mark["state"] == "right"]
+
+
+def test_another_copy_of_the_checks_is_hidden_too(tmp_path, monkeypatch):
+    """An installed package beside the folder that grades, or an environment behind a link."""
+    (tmp_path / "lib/course_utils/grading/items").mkdir(parents=True)
+    (tmp_path / "lib/course_utils/grading/items/t3.py").write_text("def jaccard(): return 1")
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    more = [*jail_module.shown(), tmp_path / "lib"]
+    monkeypatch.setattr("course_utils.grading.jail.shown", lambda: more)
+    look = f"import os\nseen = os.listdir({str(tmp_path / 'lib/course_utils/grading/items')!r})"
+    with Jail(FAST) as jail, Jailed(jail, [look]) as student:
+        assert student.value("seen") == ["__init__.py"], student.notes
 
 
 @pytest.mark.parametrize("place", ["solutions", "in", "out"])

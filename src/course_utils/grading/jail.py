@@ -24,7 +24,7 @@ from course_utils.data.cache import cache_root
 from course_utils.grading import refused
 
 NOBODY = "65534"
-ITEMS = Path(course_utils.__file__).resolve().parent / "grading/items"
+ITEMS = "course_utils/grading/items"  # the public checks, below a folder of packages
 PROGRAMS = ("bwrap", "unshare", "setpriv")
 HOW = """Grading runs handed-in code in a jail (bubblewrap), and the jail does not start here.
   Debian, Ubuntu:  sudo apt-get install bubblewrap
@@ -61,7 +61,7 @@ class Jail:
         self.unsafe = unsafe
         self.stage = Path(tempfile.mkdtemp(prefix="course-jail-"))
         self.stage.chmod(0o755)
-        shutil.copy(ITEMS / "__init__.py", self.stage / "items.py")
+        shutil.copy(public_checks()[0] / "__init__.py", self.stage / "items.py")
         (self.stage / "refused").write_bytes(refused.program())
         for number in range(len(shown())):
             (self.stage / str(number)).mkdir()
@@ -133,8 +133,9 @@ class Jail:
         for path, place in places.items():  # after the tmpfs: they may lie below one
             words += ["--ro-bind", str(place), str(path)]
         # the public checks know what is right: an answer could import it instead of being one
-        words += ["--tmpfs", str(ITEMS), "--ro-bind", str(self.stage / "items.py")]
-        words += [str(ITEMS / "__init__.py"), "--remount-ro", str(ITEMS)]
+        for folder in map(str, public_checks()):
+            words += ["--tmpfs", folder, "--ro-bind", str(self.stage / "items.py")]
+            words += [f"{folder}/__init__.py", "--remount-ro", folder]
         return [*words, "--chdir", "/box", "--remount-ro", "/"]
 
     def probe(self) -> None:
@@ -158,6 +159,13 @@ def shown() -> list[Path]:
     paths = [Path(path) for path in wanted if Path(path).exists()]
     inside = lambda path: any(path != p and path.is_relative_to(p) for p in [Path("/usr"), *paths])  # noqa: E731
     return [path for path in dict.fromkeys(paths) if not inside(path)]
+
+
+def public_checks() -> list[Path]:
+    """Where the public checks lie: in this package, and in other copies that Python could find."""
+    here = Path(course_utils.__file__).resolve().parents[1] / ITEMS
+    others = [Path(folder).absolute() / ITEMS for folder in sys.path]
+    return list(dict.fromkeys([here, *(path for path in others if path.is_dir())]))
 
 
 def exposed(paths: Iterable[Path]) -> list[Path]:
