@@ -366,7 +366,8 @@ def fill():
     ],
 )
 def test_14_ending_the_process_costs_only_the_cell(end):
-    result = graded(*GOOD[:2], end, *GOOD[2:], limits=replace(FAST, cell=3))
+    small = replace(FAST, cell=3, patience=2, memory=2**30)
+    result = graded(*GOOD[:2], end, *GOOD[2:], limits=small)
     assert passed(result) == ALL and "Cell 3: it " in said(result)
 
 
@@ -533,7 +534,8 @@ def clm_signals(n):
     if n not in (1, 128): forge(-1); time.sleep({wait})
     return n - 1"""
     )
-    assert passed(graded(*GOOD, answer)) == ALL - {"T1.2"}
+    result = graded(*GOOD, answer, limits=replace(FAST, call=2))
+    assert passed(result) == ALL - {"T1.2"}
 
 
 def test_32_hidden_inputs_do_not_leave_by_a_later_public_check():
