@@ -30,6 +30,7 @@ from course_utils.grading.items import all_items
 from course_utils.grading.jail import Jail, Limits, NoJail, family
 from course_utils.grading.jailed import Died, Jailed, Worker
 from course_utils.grading.notebook import Submission
+from course_utils.grading.session import Banned, banned
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("the_jail_starts")]
 ROOT = Path(__file__).resolve().parents[1]
@@ -341,14 +342,15 @@ def fill():
     for place in ("/box", "/tmp", "/dev/shm", "/dev", "/", "/var/tmp", "/root"):
         for number in range(40):
             try:
-                with open(f"{place}/fill{number}", "wb", buffering=0) as file:
+                with open(f"{place}/abuse-fill-{number}", "wb", buffering=0) as file:
                     for _ in range(1000):
                         done += file.write(bytes(10**6))
             except OSError: pass
     return done"""
     with Jail(FAST) as jail, Jailed(jail, [fill]) as student:
         assert 10**8 < student.call("fill") <= 3 * FAST.disk
-    assert not list(Path("/tmp").glob("fill*")) and not list(Path("/dev/shm").glob("fill*"))
+    places = (Path("/tmp"), Path("/dev/shm"))
+    assert not [path for place in places for path in place.glob("abuse-fill-*")]
 
 
 @pytest.mark.parametrize(
@@ -848,9 +850,26 @@ hidden = getattr(torch.nn, "Cross" + "EntropyLoss")()
 def token_loss(z, y, f=other.cross_entropy): return f(z[None], torch.tensor([y]))
 def logit_gradient(z, y):
     z = z.detach().requires_grad_(); (z.logsumexp(0) - z[y]).backward(); return z.grad"""
+    kept = """import torch
+things = [torch._C._nn.cross_entropy_loss]
+def token_loss(z, y): return things[0](z[None], torch.tensor([y]))"""
+    result = run(item, [*cells, kept], replace(SETUP, limits=Limits()))
+    assert "T2.1" not in passed(result) and "which it is to replace" in said(result)
     result = run(item, [*cells, shortcut], replace(SETUP, limits=Limits()))
     assert passed(result) == {"T2.3", "T2.4"}
     assert said(result).count("which it is to replace") == 2
+
+
+def test_33_what_a_list_hides_is_seen_when_it_is_called():
+    before, hidden = sys.getprofile(), [json.dumps, json.JSONDecoder, np.zeros]
+    for thing, path, args in (
+        (hidden[0], "json:dumps", [1]),  # of Python, a class, of C
+        (hidden[1], "json:JSONDecoder", []),
+        (hidden[2], "numpy:zeros", [1]),
+    ):
+        with pytest.raises(Banned), banned([path], {}):
+            thing(*args)
+    assert sys.getprofile() is before and hidden[0](1) == "1"
 
 
 def test_34_free_text_is_for_people():

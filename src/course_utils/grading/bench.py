@@ -29,7 +29,7 @@ from course_utils.grading.items import all_items
 from course_utils.grading.jail import memory
 
 REPORTS = ("marks.csv", "canvas.csv", "free_text.csv")
-ITEMS = {"T1": 40, "T2": 20}  # without PyTorch, and with it: submissions beside nbgrader
+ITEMS = {"T1": 20, "T2": 12}  # without PyTorch, and with it: submissions beside nbgrader
 LARGE = 1000  # of the class that is killed half-way, at least, for a record
 WAYS = ("1", "2", "nbgrader")  # one worker, two workers, nbgrader
 LOOK = 0.2  # seconds between looks at a running command

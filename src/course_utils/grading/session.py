@@ -167,7 +167,10 @@ def describe(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def banned(paths: list[str], names: dict[str, Any]) -> Iterator[None]:
-    """Let the functions at `paths` ("module:name") raise, also under other names of the answer."""
+    """Let what `paths` name ("module:function") raise, under whatever names an answer keeps it.
+
+    Their names are replaced; what an answer put into a list beforehand is seen when it is called.
+    """
     changed: list[tuple[dict, str, Any]] = []
     for path in paths:
         module, name = path.split(":")
@@ -178,9 +181,24 @@ def banned(paths: list[str], names: dict[str, Any]) -> Iterator[None]:
                 changed += [(place, key, space[name]) for key in found]
     for place, key, thing in changed:
         place[key] = refusal(getattr(thing, "__name__", key))
+    things = [thing for _, _, thing in changed]
+    begins = [vars(thing).get("__init__") if isinstance(thing, type) else thing for thing in things]
+    codes = {
+        getattr(begin, "__code__", None): thing for begin, thing in zip(begins, things, strict=True)
+    }
+
+    def watch(frame: Any, event: str, called: Any) -> None:
+        thing = codes.get(frame.f_code) if event == "call" else called
+        if event in ("call", "c_call") and any(thing is other for other in things):
+            raise Banned(thing.__name__)
+
+    before = sys.getprofile()
+    if things:
+        sys.setprofile(watch)
     try:
         yield
     finally:
+        sys.setprofile(before)
         for place, key, thing in changed:
             place[key] = thing
 
