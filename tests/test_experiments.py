@@ -70,6 +70,11 @@ def shape(made: dict) -> set[str]:
     return paths({key: made[key] for key in ("results", "trials")}, names)
 
 
+def rounded(content: object) -> object:
+    """To ten digits: the last ones of a fit differ from processor to processor."""
+    return json.loads(json.dumps(content), parse_float=lambda text: f"{float(text):.10g}")
+
+
 # -- every experiment ------------------------------------------------------------------------
 
 
@@ -99,7 +104,7 @@ def test_a_committed_record_is_of_the_full_experiment(name):
     assert made["settings"] == json.loads(json.dumps(settings))
     assert len(made["trials"]) == len(full.trials({**full.settings, "seed": 0}))
     again = full.summarise([*made["trials"]])
-    assert json.loads(json.dumps(again)) == made["results"]  # nothing in it was picked by hand
+    assert rounded(again) == rounded(made["results"])  # nothing in it was picked by hand
 
 
 @pytest.mark.parametrize("name", COMMITTED)
