@@ -190,7 +190,7 @@ def banned(paths: list[str], names: dict[str, Any]) -> Iterator[None]:
     def watch(frame: Any, event: str, called: Any) -> None:
         thing = codes.get(frame.f_code) if event == "call" else called
         if event in ("call", "c_call") and any(thing is other for other in things):
-            raise Banned(thing.__name__)
+            raise Banned(getattr(thing, "__name__", ""))
 
     before = sys.getprofile()
     if things:
