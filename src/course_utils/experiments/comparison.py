@@ -15,7 +15,7 @@ HEADER = (
 def comparison() -> list[dict[str, Any]]:
     """One entry a paradigm: sizes, cost, losses and downstream score, with spreads over seeds.
 
-    A loss is per predicted token of its own objective, so losses do not compare across rows; the
+    A loss is per predicted token of its own objective, so losses of two entries do not compare; the
     downstream score does.
 
     Raises:
@@ -31,7 +31,7 @@ def comparison() -> list[dict[str, Any]]:
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """One line of the printed table; ± is the standard deviation over seeds."""
+    """One column of the printed table; ± is the standard deviation over seeds."""
     bits, accuracy = row["bits_per_byte"], row["test_accuracy"]
     return [
         row["model"],
@@ -61,5 +61,6 @@ def markdown(header: tuple[str, ...] | list[str], rows: list[list[str]]) -> str:
 
 
 def comparison_table() -> str:
-    """The comparison as a Markdown table."""
-    return markdown(HEADER, [cells(row) for row in comparison()])
+    """The comparison as a Markdown table: a column a paradigm, so that a page holds its width."""
+    header, *rows = zip(HEADER, *map(cells, comparison()), strict=True)
+    return markdown(header, [list(row) for row in rows])

@@ -18,10 +18,10 @@ def page() -> str:
     return first + "\n\n".join(section(record.load(name)) for name in names)
 
 
-COMPARISON = """One row a paradigm: the same text, the same tokenizer, as many parameters and FLOPs.
-± is the standard deviation over seeds. A loss is per token that *this* objective predicts, so the
-losses of different rows do not compare; only for the causal model do they add up to bits per byte
-of text. The last column compares: accuracy on movie sentences after fine-tuning."""
+COMPARISON = """One column a paradigm: the same text, the same tokenizer, as many parameters and
+FLOPs. ± is the standard deviation over seeds. A loss is per token that *this* objective predicts,
+so the losses of different columns do not compare; only for the causal model do they add up to bits
+per byte of text. The last row compares: accuracy on movie sentences after fine-tuning."""
 
 
 def section(made: dict[str, Any]) -> str:
