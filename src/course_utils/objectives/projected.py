@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK = {"cpu": 2**19}  # logits at a time; other devices want larger products
-LARGE_CHUNK = 2**27
+LEAST_ROWS = 64  # a product of fewer rows waits for the weights to be read
 
 
 def projected_loss(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class _ProjectedLoss(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, grad: bool
     ) -> Tensor:
         wanted = [grad and needed for needed in ctx.needs_input_grad[:3]]
-        rows = max(1, CHUNK.get(hidden.device.type, LARGE_CHUNK) // len(weight))
+        rows = max(LEAST_ROWS, CHUNK.get(hidden.device.type, 2**27) // len(weight))
         parts = [_leaf(part, wanted[0]) for part in hidden.split(rows)]
         weight, bias = _leaf(weight, wanted[1]), _leaf(bias, wanted[2])
         total = hidden.new_zeros((), dtype=torch.float32)
