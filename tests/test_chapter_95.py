@@ -132,9 +132,10 @@ def test_six_pitfalls_are_broken_somewhere():
 
 def test_too_many_epochs_are_seen_and_mended():
     rows = cells_of(CHAPTER.output_of('"stop here"'))
-    broken, mended = rows["broken"], rows["mended"]
-    assert percent(broken[1]) > 95 and percent(broken[1]) - percent(broken[4]) > 15
-    assert int(mended[0]) < int(broken[0]) and float(mended[2]) < float(broken[2]) - 0.05
+    learned, tested = (percent(rows[f"{of} accuracy"][0]) for of in ("training", "test"))
+    assert learned > 95 and learned - tested > 15
+    (long, short), (high, low) = (map(float, rows[n]) for n in ("steps", "validation loss"))
+    assert short < long and low < high - 0.05
 
 
 def test_wrong_head_is_worse_but_above_chance():
@@ -187,8 +188,9 @@ def test_masked_model_starts_later_by_every_currency():
 @known("finetuning-curves")
 def test_figure_7_shows_the_record():
     rows = cells_of(CHAPTER.output_of('"rate chosen"'))
-    for name, run in record.load("finetuning-curves")["results"]["models"].items():
-        assert rows[name][-1].startswith(f"{run['test_accuracy']['mean']:.1%}")
+    models = record.load("finetuning-curves")["results"]["models"].values()
+    for shown, run in zip(rows["test accuracy"], models, strict=True):
+        assert shown.startswith(f"{run['test_accuracy']['mean']:.1%}")
 
 
 @known("scaling-law")
