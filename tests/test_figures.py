@@ -116,6 +116,26 @@ def test_named_points_stand_on_a_logarithmic_axis():
     assert "GPT" in letters(picture.light) and "{6}" in letters(picture.light)
 
 
+def test_counts_on_a_logarithmic_axis_are_written_out():
+    picture = figures.curves(
+        {"law": ([32, 8000], [3, 2])}, x="labels", y="loss", alt=ALT, log_x=True
+    )
+    assert "1,000" in letters(picture.light)
+
+
+def test_the_lowest_level_keeps_its_distance_from_the_axis():
+    line = {"a": (range(7), [72.0, 77.0, 75.0, 74.0, 73.0, 74.0, 75.0])}
+    drawn = figures.curves(line, x="number", y="share", alt=ALT, levels={"bag": 70.0}).light
+    axis, level = height_of(drawn, "0 "), height_of(drawn, "bag")
+    assert axis - level > 25
+
+
+def test_a_small_probability_is_not_written_as_nothing():
+    picture = figures.causal_steps(["he", "ran", "home"], [0.0004, 0.2])
+    assert "ran < 0.001" in picture.alt and "home 0.200" in picture.alt
+    assert "heart < 0.01" in figures.gpt_decoder(GptConfig(), PROMPT, {"heart": 0.004}).alt
+
+
 def height_of(svg: str, letter: str) -> float:
     """How far down the first text that begins with `letter` stands."""
     comment = svg.index(f"<!-- {letter}")

@@ -152,6 +152,8 @@ def curves(
         axes = figure.add_subplot(xlabel=x, ylabel=y)
         if log_x:
             axes.set_xscale("log")
+            if max(max(xs) for xs, _ in series.values()) < 1e5:
+                axes.xaxis.set_major_formatter("{x:,g}")  # what can be counted is written out
         for name, (xs, ys) in series.items():
             (line,) = axes.plot(xs, ys, label=name)
             if bands and name in bands:
@@ -171,11 +173,19 @@ def curves(
             axes.text(
                 1.01, level, name, color=theme.quiet, va="center", fontsize=9, transform=place
             )
+        if levels:
+            _lift(axes, min(levels.values()))
         if len(series) > 1:
             wide = sum(sorted(map(len, series))[-2:]) > 44  # two such names do not fit side by side
             figure.legend(loc="outside upper left", ncols=1 if wide else 2)
 
     return picture(draw, alt, height=height)
+
+
+def _lift(axes: Axes, level: float) -> None:
+    """Keep the name of the lowest level above the axis, where it would read as a tick of it."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, level - 0.1 * (high - low)), high)
 
 
 def bars(
@@ -348,7 +358,7 @@ def bert_encoder(
     """
     if not 0 <= masked < len(tokens) <= 9:
         raise ValueError(f"masked={masked} must be one of the {len(tokens)} tokens (at most 9)")
-    best = ", ".join(f"{piece} {probability:.2f}" for piece, probability in guesses.items())
+    best = ", ".join(f"{piece} {_share(p, 2)}" for piece, p in guesses.items())
     alt = f"""BERT as a stack, read from below. {len(tokens)} tokens, {" ".join(tokens)}, are turned
         into sums of token, position and segment vectors of size {config.hidden_size}. They pass
         {config.num_layers} layers of {config.num_heads} attention heads each; in every layer every
@@ -383,7 +393,7 @@ def gpt_decoder(config: GptConfig, tokens: Sequence[str], guesses: Mapping[str, 
     """
     if not 2 <= len(tokens) <= 9:
         raise ValueError(f"{len(tokens)} tokens: there is room for 2 to 9")
-    best = ", ".join(f"{piece} {probability:.2f}" for piece, probability in guesses.items())
+    best = ", ".join(f"{piece} {_share(p, 2)}" for piece, p in guesses.items())
     alt = f"""GPT as a stack, read from below. {len(tokens)} tokens, {" ".join(tokens)}, are turned
         into sums of token and position vectors of size {config.hidden_size}. They pass
         {config.num_layers} layers of {config.num_heads} attention heads each; in every layer a
@@ -508,7 +518,7 @@ def _guesses(
         look = {"color": theme.series[1]}
         axes.add_patch(Rectangle((left + 0.1, y - 0.16), wide * probability, 0.32, **look))
         place = left + 0.2 + wide * probability
-        axes.text(place, y, f"{probability:.2f}", va="center", fontsize=9)
+        axes.text(place, y, _share(probability, 2), va="center", fontsize=9)
 
 
 def _triangle(axes: Axes, theme: Theme, count: int) -> None:
@@ -540,7 +550,7 @@ def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Pictu
             f"{len(probabilities)} probabilities were given"
         )
     said = "; ".join(
-        f"after {' '.join(tokens[:t])}: {tokens[t]} {p:.3f}"
+        f"after {' '.join(tokens[:t])}: {tokens[t]} {_share(p)}"
         for t, p in enumerate(probabilities, start=1)
     )
     alt = f"""A row for each step through {" ".join(tokens)}. The tokens so far are visible, the
@@ -559,10 +569,16 @@ def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Pictu
             _step(axes, theme, tokens, t, rows - t + 0.15, wide)
             bar = Rectangle((6.8, rows - t + 0.3), 1.1 * probability, 0.4, color=theme.series[1])
             axes.add_patch(bar)
-            text = f"{tokens[t]} {probability:.3f}"
+            text = f"{tokens[t]} {_share(probability)}"
             axes.text(6.9 + 1.1 * probability, rows - t + 0.5, text, va="center", fontsize=9)
 
     return picture(draw, alt, height=0.42 * (rows + 1.2))
+
+
+def _share(probability: float, digits: int = 3) -> str:
+    """A probability in so many decimals; what they cannot hold is small, and not nothing."""
+    least = 10**-digits
+    return f"{probability:.{digits}f}" if probability >= least / 2 else f"< {least:.{digits}f}"
 
 
 def _states(theme: Theme) -> tuple[dict, dict, dict]:
