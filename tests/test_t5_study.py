@@ -27,11 +27,11 @@ def test_rows_that_stand_in_two_tables_agree():
 @pytest.mark.parametrize(
     ("variant", "metric", "score"),
     [
-        ("no pre-training", "SuperGLUE", 53.04),
+        ("no pre-training", "SGLUE", 53.04),
         ("causal decoder, language modeling", "SQuAD", 53.81),
         ("50%", "GLUE", 81.27),
-        ("3", "SuperGLUE", 72.53),
-        ("4 times the size, same steps", "SuperGLUE", 78.04),
+        ("3", "SGLUE", 72.53),
+        ("4 times the size, same steps", "SGLUE", 78.04),
     ],
 )
 def test_names_and_scores_are_not_mixed_up(variant, metric, score):

@@ -1,7 +1,7 @@
 """The ablations of T5 as a table: one row a model, as printed in Raffel et al. 2020.
 
 Validation scores of the baseline (220M parameters, 2^35 tokens) with one thing changed, fine-tuned
-on every task: averages of GLUE and SuperGLUE, ROUGE-2 on CNN/Daily Mail, exact match on SQuAD,
+on every task: averages of GLUE and SuperGLUE (SGLUE), ROUGE-2 on CNN/Daily Mail, exact match on SQuAD,
 BLEU on three WMT pairs. Copied by hand: only what the paper says.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-METRICS = ("GLUE", "CNNDM", "SQuAD", "SuperGLUE", "EnDe", "EnFr", "EnRo")
+METRICS = ("GLUE", "CNNDM", "SQuAD", "SGLUE", "EnDe", "EnFr", "EnRo")
 # Standard deviation over ten runs of the baseline (table 1); no other row was run more than once.
 DEVIATION = (0.235, 0.065, 0.343, 0.416, 0.112, 0.090, 0.108)
 
