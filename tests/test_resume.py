@@ -191,7 +191,7 @@ def test_a_kill_while_writing_leaves_the_one_before(tmp_path, monkeypatch):
     def stop(*arguments):
         raise Stop
 
-    operations = ["save_tensors", "_digest", "_sync", "replace", "_prune"]
+    operations = ["save_tensors", "sha256_of", "_sync", "replace", "_prune"]
     for number, name in enumerate(operations, 2):
         with monkeypatch.context() as patch:
             patch.setattr(Path if name == "replace" else checkpoint, name, stop)

@@ -1,6 +1,5 @@
 """Checkpoints that are either whole or not there: one file, renamed into place, no pickle."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -12,6 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from course_utils.data.cache import sha256_of
+
 Tensors = dict[str, Tensor]
 
 
@@ -22,10 +23,9 @@ def save(folder: Path, step: int, groups: dict[str, Tensors], state: dict[str, A
     killed at any moment, finds a whole checkpoint or none. This one and the one before are kept.
     """
     new = folder / ".writing"
-    tensors = {f"{g}/{name}": t for g, group in groups.items() for name, t in group.items()}
-    save_tensors(new, tensors, {"state": json.dumps(state)})
+    save_tensors(new, _flat(groups), {"state": json.dumps(state)})
     _sync(new)
-    place = folder / f"step-{step:08d}-{_digest(new)}.safetensors"
+    place = folder / f"step-{step:08d}-{sha256_of(new)[:16]}.safetensors"
     new.replace(place)
     _sync(folder)
     _prune(folder, place, step)
@@ -44,7 +44,7 @@ def load(
     """
     places = sorted(folder.glob("step-*"), reverse=True)
     for place in places:
-        if place.stem.endswith(_digest(place)):
+        if place.stem.endswith(sha256_of(place)[:16]):
             return _read(place)
         say(f"checkpoint {place} is damaged (sha256 differs): using the one before it")
     if places:
@@ -53,28 +53,36 @@ def load(
 
 
 def _read(place: Path) -> tuple[dict[str, Tensors], dict]:
-    groups: dict[str, Tensors] = {}
     with safe_open(place, "pt") as file:
-        for key in file.keys():  # noqa: SIM118 (no dict)
-            group, _, name = key.partition("/")
-            groups.setdefault(group, {})[name] = file.get_tensor(key)
-        return groups, json.loads(file.metadata()["state"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
+        return _grouped(tensors), json.loads(file.metadata()["state"])
+
+
+def _flat(groups: dict[Any, Tensors]) -> Tensors:
+    """Tensors of all groups as "group/name"."""
+    return {f"{g}/{name}": t for g, group in groups.items() for name, t in group.items()}
+
+
+def _grouped(tensors: Tensors) -> dict[str, Tensors]:
+    """The way back from `_flat`."""
+    groups: dict[str, Tensors] = {}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition("/")
+        groups.setdefault(group, {})[name] = tensor
+    return groups
 
 
 def save_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
     """Write tensors from any device as one safetensors file; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # clones, because the format holds no tensor twice and tied weights are one
-    kept = {
-        k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()
-    }
+    kept = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     save_file(kept, path, metadata)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
     """AdamW's moments and step counts as "number of the parameter/what"."""
-    state = optimizer.state_dict()["state"]
-    return {f"{number}/{key}": value for number, of in state.items() for key, value in of.items()}
+    return _flat(optimizer.state_dict()["state"])
 
 
 def restore(model: nn.Module, optimizer: torch.optim.Optimizer, saved: dict[str, Tensors]) -> None:
@@ -90,10 +98,7 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, saved: dict[str,
             f"the checkpoint is of another model: {error}; build the model with the same "
             "configuration, or use another folder"
         ) from None
-    state: dict[int, Tensors] = {}
-    for key, value in saved["optimizer"].items():
-        number, _, what = key.partition("/")
-        state.setdefault(int(number), {})[what] = value
+    state = {int(number): moments for number, moments in _grouped(saved["optimizer"]).items()}
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
@@ -101,11 +106,6 @@ def _prune(folder: Path, newest: Path, step: int) -> None:
     before = [p for p in sorted(folder.glob("step-*")) if p.name < f"step-{step:08d}"]
     for old in set(folder.glob("step-*")) - {newest, *before[-1:]}:
         old.unlink()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _sync(path: Path) -> None:

@@ -1,8 +1,5 @@
 """Pre-training of the three paradigms from one table: documents → rows → objective → loop."""
 
-import json
-import os
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from course_utils import runs
 from course_utils.data.batches import derive_seed, generator_at, rows_at
 from course_utils.data.sources import load_corpus, split
 from course_utils.data.text import text_rows, token_ids
@@ -21,7 +19,7 @@ from course_utils.recipes import RECIPES, Recipe, recipe
 from course_utils.training.loop import TrainResult, objective_loss, train, validator
 from course_utils.training.optim import TrainConfig
 
-__all__ = ["RECIPES", "Pretraining", "pretrain", "token_ids", "write_model"]
+__all__ = ["RECIPES", "Pretraining", "pretrain", "token_ids"]
 
 
 @dataclass(frozen=True)
@@ -61,21 +59,20 @@ def pretrain(
         ValueError: an unknown name, or what `train` and the objective raise.
     """
     row, tokenizer = recipe(name, seed=seed, **changes), tokenizer or load_tokenizer("course")
-    corpus = load_corpus() if documents is None else None
-    texts = split(corpus) if corpus else documents
+    corpus = None if documents else load_corpus()
+    learn, held_out = documents or split(corpus)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("weights", seed))
         model = row.build(tokenizer)
     loss = objective_loss(OBJECTIVES[row.objective])
-    validate = validator(held_out_batches(row, texts[1], tokenizer), loss)
+    validate = validator(held_out_batches(row, held_out, tokenizer), loss)
     more = {"validate": validate, "out": out, "progress": progress}
-    batch_at, config = batches(row, texts[0], tokenizer), TrainConfig(**row.settings)
+    batch_at, config = batches(row, learn, tokenizer), TrainConfig(**row.settings)
     result = train(model, batch_at, loss, config, **more)
-    facts = _facts(row, model, result) | {"name": name}
-    facts |= {"data": str(corpus.origin) if corpus else "given"}
-    if out and os.environ.get("RANK", "0") == "0":
-        write_model(model, tokenizer, Path(out) / "model")
-        (Path(out) / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
+    origin = {"name": name, "data": str(corpus.origin) if corpus else "given"}
+    facts = runs.facts_of(row, model, result) | origin
+    if out:
+        runs.write(Path(out), model, tokenizer, facts)
     return Pretraining(model, tokenizer, result, facts)
 
 
@@ -102,25 +99,3 @@ def held_out_batches(row: Recipe, documents: Sequence[str], tokenizer: Any) -> l
 def _corrupter(row: Recipe, tokenizer: Any) -> Callable[..., Batch]:
     objective = OBJECTIVES[row.objective]
     return partial(objective.corrupt, **objective.settings(tokenizer) | row.options)
-
-
-def _facts(row: Recipe, model: nn.Module, result: TrainResult) -> dict[str, Any]:
-    """What a model card must say about a run, all of it JSON."""
-    counts = ("step", "tokens", "predicted", "flops", "seconds")
-    return {
-        **{key: getattr(row, key) for key in ("objective", "options", "settings")},
-        "rows": {"lengths": row.lengths, "step_tokens": row.step_tokens},
-        "parameters": sum(p.numel() for p in model.parameters()),
-        **{key: getattr(result, key) for key in counts},
-        **{key: result.history[-1][key] for key in ("loss", "validation_loss")},
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-    }
-
-
-def write_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
-    """Save in Hugging Face format: `AutoModel….from_pretrained(folder)` opens it."""
-    from course_utils.models.huggingface import to_hf  # imports all of transformers
-
-    to_hf(model).cpu().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
