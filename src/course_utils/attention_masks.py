@@ -10,6 +10,8 @@ from torch import Tensor
 
 from .checks import require
 
+Mask = Tensor | None  # of attention; None where nothing is hidden
+
 
 def visibility(
     attention_mask: Tensor,

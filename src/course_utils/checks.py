@@ -55,11 +55,12 @@ def check_ids(
         )
 
 
-def check_mask(mask: Tensor, *shapes: tuple[int, ...]) -> None:
+def check_mask(mask: Tensor, *shapes: tuple[int, ...], empty_rows: bool = True) -> None:
     """Refuse what is no bool or 0/1 mask of one of `shapes`.
 
     Raises:
-        ValueError: a wrong type, shape or dtype, or an additive mask, whose 0 means the opposite.
+        ValueError: a wrong type, shape or dtype, an additive mask, whose 0 means the opposite, or,
+            unless `empty_rows`, a row without a single real token.
     """
     fits = isinstance(mask, Tensor) and mask.shape in shapes and not mask.is_floating_point()
     if fits and mask.dtype != torch.bool and mask.numel() and readable(mask):
@@ -71,6 +72,35 @@ def check_mask(mask: Tensor, *shapes: tuple[int, ...]) -> None:
             "0/1 integers, 1 = real token, 0 = padding, not the additive -inf form; got "
             f"{describe(mask)}"
         )
+    if not empty_rows and readable(mask):
+        hidden = [row for row, seen in enumerate(mask.flatten(1).any(-1).tolist()) if not seen]
+        require(not hidden, f"attention_mask hides all tokens of row(s) {hidden}: drop empty texts")
+
+
+def check_right_padded(real: Tensor) -> None:
+    """Refuse a bool mask (batch, length) with padding before text.
+
+    Raises:
+        ValueError: some row is padded on the left, or in the middle.
+    """
+    require(
+        not bool((real[:, 1:] & ~real[:, :-1]).any()),
+        f"attention_mask {(*real.shape,)} has padding before text: spans are drawn from the left, "
+        "so pad on the right",
+    )
+
+
+def check_select(select: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse what does not select positions of a batch (batch, length).
+
+    Raises:
+        ValueError: no bool tensor of this shape.
+    """
+    require(
+        select.dtype == torch.bool and select.shape == shape,
+        f"select must be a bool mask of shape {(*shape,)}, got {describe(select)}; "
+        "labels != -100 makes one",
+    )
 
 
 def check_like(ids: Tensor, **named: Tensor) -> None:
@@ -104,6 +134,15 @@ def check_token_ids(vocab_size: int | None, **named: int) -> None:
 def check_rate(rate: float) -> None:
     """Refuse a share of tokens to predict outside (0, 1]."""
     require(0.0 < rate <= 1.0, f"rate={rate} must be in (0, 1]: the share of tokens to predict")
+
+
+def check_shares(mask_share: float, random_share: float) -> None:
+    """Refuse shares of the chosen tokens below 0, or more than 1 together."""
+    require(
+        min(mask_share, random_share) >= 0 and mask_share + random_share <= 1 + 1e-9,
+        f"mask_share={mask_share} and random_share={random_share} must be ≥ 0 and sum to at most "
+        "1; what is left is kept unchanged",
+    )
 
 
 def check_predictions(

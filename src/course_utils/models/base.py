@@ -1,10 +1,10 @@
 """What Bert, Gpt and T5 have in common: checked sizes, the door, and the way to logits."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.checks import check_ids, check_mask, check_room, describe, readable, require
+from course_utils.attention_masks import Mask
+from course_utils.checks import check_ids, check_mask, check_room, check_select, readable, require
 
 
 class Config:
@@ -52,17 +52,11 @@ class LanguageModel(nn.Module):
         """
         hidden = self.hidden_states(*inputs, **named)
         if select is not None:
-            require(
-                select.dtype == torch.bool and select.shape == hidden.shape[:-1],
-                f"select must be a bool mask of shape {(*hidden.shape[:-1],)}, got "
-                f"{describe(select)}; labels != -100 makes one",
-            )
+            check_select(select, hidden.shape[:-1])
             hidden = hidden[select]
         return F.linear(*self.project(hidden))
 
-    def check_inputs(
-        self, ids: Tensor, mask: Tensor | None, past: int = 0, more: int = 0
-    ) -> Tensor | None:
+    def check_inputs(self, ids: Tensor, mask: Mask, past: int = 0, more: int = 0) -> Mask:
         """Refuse ids (B, T) or a mask that cannot be read; return the mask if it hides anything.
 
         With `past` tokens read before, the mask is (B, past + T), or square for packed documents.
@@ -79,12 +73,8 @@ class LanguageModel(nn.Module):
         check_room("prompt and new tokens" if more else "input_ids", keys + more, room)
         if mask is None:
             return None
-        check_mask(mask, (rows, keys), (rows, keys, keys))
-        if not readable(mask):
-            return mask
-        hidden = [row for row, seen in enumerate(mask.flatten(1).any(-1).tolist()) if not seen]
-        require(not hidden, f"attention_mask hides all tokens of row(s) {hidden}: drop empty texts")
-        return None if bool(mask.all()) else mask
+        check_mask(mask, (rows, keys), (rows, keys, keys), empty_rows=False)
+        return None if readable(mask) and bool(mask.all()) else mask
 
 
 def init_normal(module: nn.Module, std: float = 0.02) -> None:

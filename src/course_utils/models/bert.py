@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.attention_masks import real_positions, visible_keys
+from course_utils.attention_masks import Mask, real_positions, visible_keys
 from course_utils.checks import check_ids, check_like, require
 
 from .base import Config, LanguageModel, init_normal
@@ -41,7 +41,7 @@ class BertBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask) -> Tensor:
         """(B, T, d) → (B, T, d)."""
         x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
@@ -92,10 +92,7 @@ class Bert(LanguageModel):
         return self.dropout(self.embedding_norm(total + self.segment_embedding(segments)))
 
     def hidden_states(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
+        self, input_ids: Tensor, attention_mask: Mask = None, token_type_ids: Tensor | None = None
     ) -> Tensor:
         """Encode ids (B, T) into the last hidden states (B, T, d).
 

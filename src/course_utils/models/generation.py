@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_utils.attention_masks import Mask
 from course_utils.checks import require
 
 from .base import LanguageModel
 
 Step = Callable[[Tensor], Tensor]  # all ids so far (B, K) → logits of the next token (B, V)
+Start = tuple[Tensor, Step]  # the ids (B, T) that what is written is appended to
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Writer(LanguageModel):
     def generate(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor | None = None,
+        attention_mask: Mask = None,
         max_new_tokens: int = 32,
         *,
         use_cache: bool = True,

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.attention_masks import real_positions, visible_keys
+from course_utils.attention_masks import Mask, real_positions, visible_keys
 from course_utils.checks import require
 
 from .base import Config, init_normal
-from .generation import Step, Writer
+from .generation import Start, Writer
 from .layers import Dropout, FeedForward, KeyValueCache, SelfAttention
 
 
@@ -64,10 +64,7 @@ class Gpt(Writer):
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.num_layers) ** 0.5)
 
     def hidden_states(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
+        self, input_ids: Tensor, attention_mask: Mask = None, cache: KeyValueCache | None = None
     ) -> Tensor:
         """Read ids (B, T) from left to right into the last hidden states (B, T, d).
 
@@ -97,13 +94,13 @@ class Gpt(Writer):
             cache.length += new
         return self.final_norm(x)
 
-    def positions(self, mask: Tensor | None, past: int, new: int) -> Tensor:
+    def positions(self, mask: Mask, past: int, new: int) -> Tensor:
         """Position vectors of the new tokens, (B or 1, T, d)."""
         if mask is None:
             return self.position_embedding.weight[past : past + new]
         return self.position_embedding(real_positions(mask)[:, past:])
 
-    def look_back(self, mask: Tensor | None, past: int, new: int) -> Tensor | None:
+    def look_back(self, mask: Mask, past: int, new: int) -> Mask:
         """Causal and padding mask (B, 1, T, K); None where plain causality says it all."""
         if mask is None and (past == 0 or new == 1):
             return None
@@ -115,14 +112,12 @@ class Gpt(Writer):
         """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), no bias."""
         return hidden, self.token_embedding.weight, None
 
-    def start(
-        self, input_ids: Tensor, attention_mask: Tensor | None, most: int, use_cache: bool
-    ) -> tuple[Tensor, Step]:
+    def start(self, prompts: Tensor, mask: Mask, most: int, use_cache: bool) -> Start:
         """Begin at the prompts; see `Writer`."""
-        mask = self.check_inputs(input_ids, attention_mask, more=most)
+        mask = self.check_inputs(prompts, mask, more=most)
         ends = mask is None or (mask.dim() == 2 and bool(mask[:, -1].all()))
         require(ends, "a prompt ends in padding: pad on the left (padding_side='left')")
-        length = input_ids.size(1)
+        length = prompts.size(1)
         cache = KeyValueCache(length + most) if use_cache else None
 
         def step(ids: Tensor) -> Tensor:
@@ -130,4 +125,4 @@ class Gpt(Writer):
             grown = None if mask is None else F.pad(mask.long(), (0, ids.size(1) - length), value=1)
             return F.linear(*self.project(self.read(new, grown, cache)[:, -1]))
 
-        return input_ids, step
+        return prompts, step

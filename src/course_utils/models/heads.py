@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.attention_masks import Mask
 from course_utils.checks import require
 
 from .base import init_normal
@@ -17,7 +18,7 @@ def last_real(mask: Tensor) -> Tensor:
     return (mask.bool() * torch.arange(1, mask.size(1) + 1, device=mask.device)).argmax(dim=1)
 
 
-def sentence_vector(backbone: Bert | Gpt, hidden: Tensor, mask: Tensor | None) -> Tensor:
+def sentence_vector(backbone: Bert | Gpt, hidden: Tensor, mask: Mask) -> Tensor:
     """Pick the vector that stands for the whole row of (B, T, d): (B, d).
 
     BERT: the first position, [CLS] (Devlin et al. 2019, §3.2). GPT: the last **real** token, the
@@ -63,7 +64,7 @@ class Head(nn.Module):
         self.output = small_linear(backbone.config.hidden_size, num_outputs)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Tensor
+        self, input_ids: Tensor, attention_mask: Mask = None, **inputs: Tensor
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Read ids (B, T) and answer, as the class says."""
         hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
@@ -73,7 +74,7 @@ class Head(nn.Module):
 class SequenceClassifier(Head):
     """One label a text."""
 
-    def answer(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def answer(self, hidden: Tensor, mask: Mask) -> Tensor:
         """Hidden states (B, T, d) → logits (B, labels)."""
         return self.output(self.dropout(sentence_vector(self.backbone, hidden, mask)))
 
@@ -81,7 +82,7 @@ class SequenceClassifier(Head):
 class TokenClassifier(Head):
     """One label a token, as in named-entity recognition (Devlin et al. 2019, §5.3)."""
 
-    def answer(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def answer(self, hidden: Tensor, mask: Mask) -> Tensor:
         """Hidden states (B, T, d) → logits (B, T, labels)."""
         return self.output(self.dropout(hidden))
 
@@ -92,7 +93,7 @@ class SpanExtractor(Head):
     def __init__(self, backbone: Bert | Gpt) -> None:
         super().__init__(backbone, 2)
 
-    def answer(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def answer(self, hidden: Tensor, mask: Mask) -> Tensor:
         """Hidden states (B, T, d) → start and end scores (B, 2, T), −∞ at padding."""
         scores = self.output(self.dropout(hidden)).transpose(1, 2)
         return scores if mask is None else add_mask(scores, mask.bool()[:, None, :])
@@ -120,7 +121,7 @@ class JointIntentSlots(Head):
         super().__init__(backbone, num_intents, dropout)
         self.slots = small_linear(backbone.config.hidden_size, num_slots)
 
-    def answer(self, hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def answer(self, hidden: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
         """Hidden states (B, T, d) → logits of intents (B, intents) and slots (B, T, slots)."""
         vector = sentence_vector(self.backbone, hidden, mask)
         return self.output(self.dropout(vector)), self.slots(self.dropout(hidden))

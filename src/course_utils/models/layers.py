@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.attention_masks import Mask
 from course_utils.checks import require
 
 from .base import Config
@@ -97,7 +98,7 @@ class KeyValueCache:
         return self.buffers[owner].narrow(3, 0, end)
 
 
-def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+def attention_weights(query: Tensor, key: Tensor, mask: Mask, scale: float) -> Tensor:
     """softmax(q kᵀ · scale + mask): who looks how much at whom, (B, H, Q, K)."""
     scores = query * scale @ key.mT
     return (scores if mask is None else add_mask(scores, mask)).softmax(dim=-1)
@@ -107,7 +108,7 @@ def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Tensor | None = None,
+    mask: Mask = None,
     *,
     scale: float,
     causal: bool = False,
@@ -152,9 +153,7 @@ class SelfAttention(nn.Module):
         fused = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1))
         return fused.permute(2, 0, 3, 1, 4)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, cache: KeyValueCache | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask = None, cache: KeyValueCache | None = None) -> Tensor:
         """Mix (B, Q, d) with what `mask` (True = may attend, or an additive float) lets it see."""
         fused = self.project(x)
         past = fused[1:] if cache is None else cache.update(self, fused[1:])
@@ -163,7 +162,7 @@ class SelfAttention(nn.Module):
         mixed = attend(fused[0], *past, mask, causal=causal, scale=self.scale, dropout=dropout)
         return self.output(merge_heads(mixed))
 
-    def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def weights(self, x: Tensor, mask: Mask = None) -> Tensor:
         """Return the attention probabilities themselves (B, H, Q, K), for looking at."""
         query, key, _ = self.project(x)
         return attention_weights(query, key, mask, self.scale)

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.attention_masks import visible_keys
+from course_utils.attention_masks import Mask, visible_keys
 from course_utils.checks import check_ids, require
 
 from .base import Config
-from .generation import Step, Writer
+from .generation import Start, Writer
 from .layers import CrossAttention, Dropout, FeedForward, KeyValueCache, SelfAttention, add_mask
 
 # What a decoder block sees of the inputs: the encoder's keys and values, and where it may look.
-Memory = tuple[tuple[Tensor, Tensor], Tensor | None]
+Memory = tuple[tuple[Tensor, Tensor], Mask]
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class T5(Writer):
             elif isinstance(module, CrossAttention):
                 module.query.weight *= config.head_size**-0.5
 
-    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def encode(self, input_ids: Tensor, attention_mask: Mask = None) -> Tensor:
         """Read ids (B, S) from both sides: (B, S, d).
 
         Raises:
@@ -189,7 +189,7 @@ class T5(Writer):
         mask = input_ids.new_ones(1, input_ids.size(1)) if mask is None else mask
         return self.encoder(self.token_embedding(input_ids), self.encoder.position_bias(mask))
 
-    def keys_values(self, encoded: Tensor, attention_mask: Tensor | None = None) -> list[Memory]:
+    def keys_values(self, encoded: Tensor, attention_mask: Mask = None) -> list[Memory]:
         """What each decoder block sees of the encoder's output (B, S, d), padding (B, S) apart."""
         seen = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
         attentions = (block.cross_attention for block in self.decoder.blocks)
@@ -221,7 +221,7 @@ class T5(Writer):
         return cache.position_bias[:, :, cache.length : end, :end]
 
     def hidden_states(
-        self, input_ids: Tensor, decoder_input_ids: Tensor, attention_mask: Tensor | None = None
+        self, input_ids: Tensor, decoder_input_ids: Tensor, attention_mask: Mask = None
     ) -> Tensor:
         """Last hidden states of the decoder (B, T, d) for inputs (B, S) and targets (B, T).
 
@@ -240,15 +240,13 @@ class T5(Writer):
             hidden = hidden * self.config.hidden_size**-0.5
         return hidden, (self.token_embedding if self.config.tied else self.head).weight, None
 
-    def start(
-        self, input_ids: Tensor, attention_mask: Tensor | None, most: int, use_cache: bool
-    ) -> tuple[Tensor, Step]:
+    def start(self, inputs: Tensor, mask: Mask, most: int, use_cache: bool) -> Start:
         """Read the inputs, and begin at `decoder_start_token_id`; see `Writer`."""
-        memory = self.keys_values(self.encode(input_ids, attention_mask), attention_mask)
+        memory = self.keys_values(self.encode(inputs, mask), mask)
         cache = KeyValueCache(most) if use_cache else None
 
         def step(ids: Tensor) -> Tensor:
             new = ids if cache is None else ids[:, cache.length :]
             return F.linear(*self.project(self.decode(new, memory, cache)[:, -1]))
 
-        return input_ids.new_full((len(input_ids), 1), self.config.decoder_start_token_id), step
+        return inputs.new_full((len(inputs), 1), self.config.decoder_start_token_id), step

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from course_utils.attention_masks import Mask
 from course_utils.checks import check_ids, check_mask, check_predictions
 from course_utils.objectives.projected import projected_loss
 
@@ -103,16 +104,14 @@ def uniform(shape: Sequence[int], generator: torch.Generator, device: torch.devi
     return torch.rand(shape, generator=generator, device=generator.device).to(device)
 
 
-def real_tokens(
-    ids: Tensor, attention_mask: Tensor | None = None, vocab_size: int | None = None
-) -> Tensor:
+def real_tokens(ids: Tensor, mask: Mask = None, vocab_size: int | None = None) -> Tensor:
     """Check ids (batch, length) and mask; True = real token, everywhere if there is no mask.
 
     Raises ValueError for wrong shapes or dtypes and ids outside `vocab_size`, if given. Rows
     without tokens are fine: there is nothing to do in them.
     """
     check_ids(ids, vocab_size, "ids", empty=True)
-    if attention_mask is None:
+    if mask is None:
         return torch.ones_like(ids, dtype=torch.bool)
-    check_mask(attention_mask, (*ids.shape,))
-    return attention_mask.bool()
+    check_mask(mask, (*ids.shape,))
+    return mask.bool()

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_utils.checks import check_like, check_rate, check_token_ids, require
+from course_utils.checks import check_like, check_rate, check_shares, check_token_ids, require
 
-from .batch import IGNORE_INDEX, Batch, choose, real_tokens, token_loss, uniform
+from .batch import IGNORE_INDEX, Batch, real_tokens, token_loss, uniform
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -57,11 +57,7 @@ def corrupt(
     """
     real = real_tokens(ids, attention_mask, vocab_size)
     check_rate(rate)
-    require(
-        min(mask_share, random_share) >= 0 and mask_share + random_share <= 1 + 1e-9,
-        f"mask_share={mask_share} and random_share={random_share} must be ≥ 0 and sum to at most "
-        "1; what is left is kept unchanged",
-    )
+    check_shares(mask_share, random_share)
     named = {f"special_ids[{i}]": special for i, special in enumerate(special_ids)}
     check_token_ids(vocab_size, mask_token_id=mask_token_id, **named)
     specials = torch.tensor(sorted({*special_ids, mask_token_id}), device=ids.device)
@@ -106,19 +102,14 @@ def fixed_count(candidates: Tensor, rate: float) -> Tensor:
 def _choose(
     maskable: Tensor, rate: float, count: str, word_ids: Tensor | None, generator: torch.Generator
 ) -> Tensor:
+    """Whole words in random order, until the next would exceed the count; at least one word.
+
+    Without `word_ids` each token is a word of its own.
+    """
     known = count in ("fixed", "independent")
     require(known, f'count={count!r} must be "fixed" (BERT) or "independent" (Hugging Face)')
-    if word_ids is not None:
-        return _choose_words(maskable, rate, count, word_ids, generator)
-    if count == "independent":
-        return maskable & (uniform(maskable.shape, generator, maskable.device) < rate)
-    return choose(maskable, fixed_count(maskable.sum(1), rate), generator)
-
-
-def _choose_words(
-    maskable: Tensor, rate: float, count: str, word_ids: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Whole words in random order, until the next would exceed the count; at least one word."""
+    if word_ids is None:
+        word_ids = torch.arange(maskable.shape[1], device=maskable.device).expand_as(maskable)
     check_like(maskable, word_ids=word_ids)
     maskable = maskable & (word_ids >= 0)
     words = word_ids.clamp(min=0).long()

@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from course_utils.checks import check_like, check_rate, check_token_ids, require
+from course_utils.checks import check_like, check_rate, check_right_padded, check_token_ids, require
 
 from .batch import IGNORE_INDEX, Batch, choose, real_tokens, token_loss, uniform
+
+PerRow = Tensor | float  # one number for each row, (batch,), or one for all
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -58,6 +60,22 @@ class Vocabulary:
     def is_sentinel(self, ids: Any) -> Any:
         """Whether an id, or each of a tensor of ids, is one of the sentinels."""
         return (ids <= self.first_sentinel_id) & (ids > self.first_sentinel_id - self.num_sentinels)
+
+    def check(self, raw: Tensor, needed: Tensor, vocab_size: int | None) -> None:
+        """Refuse raw ids (n,) that are sentinels, and rows that need more than there are.
+
+        `needed` (batch,) counts the sentinels of each row. Raises ValueError for these, and for
+        special ids outside `vocab_size`, if given.
+        """
+        special = {name: value for name, value in vars(self).items() if name.endswith("_id")}
+        check_token_ids(vocab_size, **special)
+        clash = raw[self.is_sentinel(raw)].tolist()
+        what = f"ids already hold {len(clash)} sentinels, e.g. {clash[:1]}"
+        require(not clash, f"{what}: corrupt raw text, only once")
+        most = int(needed.max()) if needed.numel() else 0
+        what = f"{most} sentinels needed in one row, the vocabulary has {self.num_sentinels}"
+        remedy = "use shorter rows, a lower rate or a longer mean_span"
+        require(most <= self.num_sentinels, f"{what}: {remedy}")
 
 
 def corrupt(
@@ -116,17 +134,11 @@ def settings(tokenizer: Any) -> dict[str, Any]:
 
 def row_lengths(real: Tensor) -> Tensor:
     """Tokens of each row (batch,) of a bool mask; raises ValueError unless padding is right."""
-    require(
-        not bool((real[:, 1:] & ~real[:, :-1]).any()),
-        f"attention_mask {(*real.shape,)} has padding before text: spans are drawn from the left, "
-        "so pad on the right",
-    )
+    check_right_padded(real)
     return real.sum(1)
 
 
-def span_counts(
-    length: Tensor | int, rate: Tensor | float, mean_span: Tensor | float
-) -> tuple[Tensor, Tensor]:
+def span_counts(length: Tensor | int, rate: PerRow, mean_span: PerRow) -> tuple[Tensor, Tensor]:
     """How many of `length` tokens are noise, and in how many spans: T5's rule.
 
     round(length·rate) tokens, at least one and not all; round(tokens / mean_span) spans, at least
@@ -167,11 +179,7 @@ def _corrupted_lengths(raw: int, rate: float, mean_span: float) -> tuple[int, in
 
 
 def noise_mask(
-    lengths: Tensor,
-    width: int,
-    rate: Tensor | float,
-    mean_span: Tensor | float,
-    generator: Generator,
+    lengths: Tensor, width: int, rate: PerRow, mean_span: PerRow, generator: Generator
 ) -> Tensor:
     """T5's `random_spans_noise_mask`: bool (batch, width), True = hidden.
 
@@ -199,7 +207,7 @@ def _random_lengths(items: Tensor, parts: Tensor, width: int, generator: Generat
     return sizes.scatter_add_(1, cuts.long().cumsum(1), exists.long())
 
 
-def suffix_mask(lengths: Tensor, width: int, share: Tensor | float) -> Tensor:
+def suffix_mask(lengths: Tensor, width: int, share: PerRow) -> Tensor:
     """Hide the last round(share·length) tokens: bool (batch, width); at least 1, never all."""
     tokens, _ = span_counts(lengths, share, 1.0)
     positions = torch.arange(width, device=lengths.device)
@@ -231,7 +239,7 @@ def from_noise_mask(
     real = real_tokens(ids, attention_mask, vocab_size)
     noise = noise.bool() & real
     starts = noise & ~F.pad(noise, (1, 0))[:, :-1]
-    _check_sentinels(ids[real], starts.sum(1) + int(final_sentinel), vocabulary, vocab_size)
+    vocabulary.check(ids[real], starts.sum(1) + int(final_sentinel), vocab_size)
     sentinels = vocabulary.first_sentinel_id - (starts.long().cumsum(1) - 1)
 
     pad, end = vocabulary.pad_token_id, _column(ids, vocabulary.eos_token_id)
@@ -272,24 +280,6 @@ def _interleave(first: Tensor, second: Tensor) -> Tensor:
     return torch.stack([first, second], dim=2).flatten(1)
 
 
-def _check_sentinels(
-    raw: Tensor, needed: Tensor, vocabulary: Vocabulary, vocab_size: int | None
-) -> None:
-    special = {name: i for name, i in vars(vocabulary).items() if name.endswith("_id")}
-    check_token_ids(vocab_size, **special)
-    clash = raw[vocabulary.is_sentinel(raw)].tolist()
-    require(
-        not clash,
-        f"ids already hold {len(clash)} sentinels, e.g. {clash[:1]}: corrupt raw text, only once",
-    )
-    most = int(needed.max()) if needed.numel() else 0
-    require(
-        most <= vocabulary.num_sentinels,
-        f"{most} sentinels needed in one row, the vocabulary has {vocabulary.num_sentinels}: use "
-        "shorter rows, a lower rate or a longer mean_span",
-    )
-
-
 def reconstruct(batch: Batch, row: int, vocabulary: Vocabulary) -> list[int]:
     """Put the hidden spans back: the raw token ids of one row, exactly.
 
@@ -304,9 +294,7 @@ def reconstruct(batch: Batch, row: int, vocabulary: Vocabulary) -> list[int]:
         else:
             require(bool(spans), f"targets of row {row} start with {token}, not with a sentinel")
             current.append(token)
-    text: list[int] = []
-    for token in inputs[:-1]:
-        text += spans.pop(token, [token])
+    text = [raw for token in inputs[:-1] for raw in spans.pop(token, [token])]
     left = [token for token in text if vocabulary.is_sentinel(token)]
     require(
         not left and not any(spans.values()),
