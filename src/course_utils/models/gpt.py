@@ -11,7 +11,7 @@ from course_utils.checks import require
 
 from .base import Config, init_normal
 from .generation import Start, Writer
-from .layers import Dropout, FeedForward, KeyValueCache, SelfAttention
+from .layers import Cache, Dropout, FeedForward, KeyValueCache, SelfAttention
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Gpt(Writer):
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.num_layers) ** 0.5)
 
     def hidden_states(
-        self, input_ids: Tensor, attention_mask: Mask = None, cache: KeyValueCache | None = None
+        self, input_ids: Tensor, attention_mask: Mask = None, cache: Cache = None
     ) -> Tensor:
         """Read ids (B, T) from left to right into the last hidden states (B, T, d).
 

@@ -12,13 +12,16 @@ from .bert import Bert
 from .gpt import Gpt
 from .layers import Dropout, add_mask
 
+Backbone = Bert | Gpt
+Outputs = Tensor | tuple[Tensor, Tensor]  # two of a JointIntentSlots: intents, slots
+
 
 def last_real(mask: Tensor) -> Tensor:
     """Index of the last real token of each row of a mask (B, T), wherever the padding stands."""
     return (mask.bool() * torch.arange(1, mask.size(1) + 1, device=mask.device)).argmax(dim=1)
 
 
-def sentence_vector(backbone: Bert | Gpt, hidden: Tensor, mask: Mask) -> Tensor:
+def sentence_vector(backbone: Backbone, hidden: Tensor, mask: Mask) -> Tensor:
     """Pick the vector that stands for the whole row of (B, T, d): (B, d).
 
     BERT: the first position, [CLS] (Devlin et al. 2019, §3.2). GPT: the last **real** token, the
@@ -50,12 +53,10 @@ class Head(nn.Module):
         ValueError: no output, or a backbone that is neither a Bert nor a Gpt.
     """
 
-    def __init__(
-        self, backbone: Bert | Gpt, num_outputs: int, dropout: float | None = None
-    ) -> None:
+    def __init__(self, backbone: Backbone, num_outputs: int, dropout: float | None = None) -> None:
         super().__init__()
         require(
-            isinstance(backbone, Bert | Gpt),
+            isinstance(backbone, Backbone),
             f"a head needs a Bert or a Gpt below it, got {type(backbone).__name__}; T5 answers in "
             "words instead: train it to write the label",
         )
@@ -63,9 +64,7 @@ class Head(nn.Module):
         self.dropout = Dropout(backbone.config.dropout if dropout is None else dropout)
         self.output = small_linear(backbone.config.hidden_size, num_outputs)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Mask = None, **inputs: Tensor
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, input_ids: Tensor, attention_mask: Mask = None, **inputs: Tensor) -> Outputs:
         """Read ids (B, T) and answer, as the class says."""
         hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
         return self.answer(hidden, attention_mask)
@@ -90,7 +89,7 @@ class TokenClassifier(Head):
 class SpanExtractor(Head):
     """Where an answer starts and where it ends (Devlin et al. 2019, §4.2)."""
 
-    def __init__(self, backbone: Bert | Gpt) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone, 2)
 
     def answer(self, hidden: Tensor, mask: Mask) -> Tensor:
@@ -116,7 +115,7 @@ class JointIntentSlots(Head):
     """
 
     def __init__(
-        self, backbone: Bert | Gpt, num_intents: int, num_slots: int, dropout: float | None = None
+        self, backbone: Backbone, num_intents: int, num_slots: int, dropout: float | None = None
     ) -> None:
         super().__init__(backbone, num_intents, dropout)
         self.slots = small_linear(backbone.config.hidden_size, num_slots)

@@ -98,6 +98,9 @@ class KeyValueCache:
         return self.buffers[owner].narrow(3, 0, end)
 
 
+Cache = KeyValueCache | None  # None: nothing was read before, or it is read again
+
+
 def attention_weights(query: Tensor, key: Tensor, mask: Mask, scale: float) -> Tensor:
     """softmax(q kᵀ · scale + mask): who looks how much at whom, (B, H, Q, K)."""
     scores = query * scale @ key.mT
@@ -122,9 +125,7 @@ def attend(
     learned = mask is not None and mask.requires_grad
     plain = dropout > 0 or learned or query.dtype == torch.bfloat16
     if query.device.type != "cpu" or not plain:
-        return F.scaled_dot_product_attention(
-            query, key, value, mask, dropout, is_causal=causal, scale=scale
-        )
+        return F.scaled_dot_product_attention(query, key, value, mask, dropout, causal, scale=scale)
     if causal:
         mask = query.new_ones(query.size(2), key.size(2), dtype=torch.bool).tril()
     return drop(attention_weights(query, key, mask, scale), dropout) @ value
@@ -153,7 +154,7 @@ class SelfAttention(nn.Module):
         fused = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1))
         return fused.permute(2, 0, 3, 1, 4)
 
-    def forward(self, x: Tensor, mask: Mask = None, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask = None, cache: Cache = None) -> Tensor:
         """Mix (B, Q, d) with what `mask` (True = may attend, or an additive float) lets it see."""
         fused = self.project(x)
         past = fused[1:] if cache is None else cache.update(self, fused[1:])

@@ -3,7 +3,7 @@
 Version 1.0 by default; `gated=True, tied=False` is version 1.1.
 """
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,15 @@ from course_utils.checks import check_ids, require
 
 from .base import Config
 from .generation import Start, Writer
-from .layers import CrossAttention, Dropout, FeedForward, KeyValueCache, SelfAttention, add_mask
+from .layers import (
+    Cache,
+    CrossAttention,
+    Dropout,
+    FeedForward,
+    KeyValueCache,
+    SelfAttention,
+    add_mask,
+)
 
 # What a decoder block sees of the inputs: the encoder's keys and values, and where it may look.
 Memory = tuple[tuple[Tensor, Tensor], Mask]
@@ -76,9 +84,7 @@ class RelativePositionBias(nn.Module):
         steps = distance.abs() if self.two_way else (-distance).clamp(min=0)
         exact = half // 2
         # clamp(min=1) only keeps log finite: those entries take the exact branch below
-        growth = torch.log(steps.clamp(min=1).float() / exact) / torch.log(
-            torch.tensor(self.max_distance / exact)
-        )
+        growth = (steps.clamp(min=1) / exact).log() / math.log(self.max_distance / exact)
         far = (exact + (growth * (half - exact)).long()).clamp(max=half - 1)
         return side + torch.where(steps < exact, steps, far)
 
@@ -132,11 +138,7 @@ class T5Stack(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(
-        self,
-        x: Tensor,
-        bias: Tensor,
-        memory: Sequence[Memory | None] | None = None,
-        cache: KeyValueCache | None = None,
+        self, x: Tensor, bias: Tensor, memory: list[Memory] | None = None, cache: Cache = None
     ) -> Tensor:
         """Embedded tokens (B, T, d), with the position bias of all layers → (B, T, d)."""
         x = self.dropout(x)
@@ -192,26 +194,23 @@ class T5(Writer):
     def keys_values(self, encoded: Tensor, attention_mask: Mask = None) -> list[Memory]:
         """What each decoder block sees of the encoder's output (B, S, d), padding (B, S) apart."""
         seen = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
-        attentions = (block.cross_attention for block in self.decoder.blocks)
-        return [(attention.keys_values(encoded), seen) for attention in attentions]
+        return [(block.cross_attention.keys_values(encoded), seen) for block in self.decoder.blocks]
 
-    def decode(
-        self, decoder_input_ids: Tensor, memory: list[Memory], cache: KeyValueCache | None = None
-    ) -> Tensor:
+    def decode(self, ids: Tensor, memory: list[Memory], cache: Cache = None) -> Tensor:
         """Read the target so far, looking back at it and over at the encoder: (B, T, d).
 
         Args:
-            decoder_input_ids: targets shifted right, (B, T); with a cache only the new ones.
+            ids: targets shifted right, (B, T); with a cache only the new ones.
             memory: what `keys_values` made of the encoder's output.
             cache: the decoder's own keys and values from earlier calls.
         """
-        bias = self.own_bias(decoder_input_ids, cache)
-        x = self.decoder(self.token_embedding(decoder_input_ids), bias, memory, cache)
+        bias = self.own_bias(ids, cache)
+        x = self.decoder(self.token_embedding(ids), bias, memory, cache)
         if cache is not None:
-            cache.length += decoder_input_ids.size(1)
+            cache.length += ids.size(1)
         return x
 
-    def own_bias(self, ids: Tensor, cache: KeyValueCache | None) -> Tensor:
+    def own_bias(self, ids: Tensor, cache: Cache) -> Tensor:
         """Causal position bias of the new tokens (1, H, Q, K); with a cache computed only once."""
         if cache is None:
             return self.decoder.position_bias(ids.new_ones(1, ids.size(1)))

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 from course_utils.data.batches import Buckets, pad, pad_inputs
 from course_utils.data.examples import Examples, encode
 from course_utils.models import T5, Gpt
+from course_utils.models.heads import Outputs
 from course_utils.objectives.batch import IGNORE_INDEX, Batch, token_loss
 from course_utils.training.loop import TrainResult, total_counts, train, weighted
 from course_utils.training.optim import TrainConfig, freeze
 
 __all__ = ["Examples", "TaskBatch", "encode", "finetune", "make_batch", "measure", "task_loss"]
-Outputs = Tensor | tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
