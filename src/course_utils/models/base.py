@@ -20,10 +20,9 @@ class Config:
             is_size = name.startswith("num_") or name.endswith(("_size", "_length"))
             require(not is_size or value >= 1, f"{name} must be at least 1, got {value}")
         require(0 <= self.dropout < 1, f"dropout must lie in [0, 1), got {self.dropout}")
-        require(
-            "head_size" in vars(self) or self.hidden_size % self.num_heads == 0,
-            f"hidden_size {self.hidden_size} is no multiple of num_heads {self.num_heads}",
-        )
+        fits = "head_size" in vars(self) or self.hidden_size % self.num_heads == 0
+        what = f"hidden_size {self.hidden_size} is no multiple of num_heads {self.num_heads}"
+        require(fits, what)
 
     @property
     def head_size(self) -> int:

@@ -55,11 +55,9 @@ class Head(nn.Module):
 
     def __init__(self, backbone: Backbone, num_outputs: int, dropout: float | None = None) -> None:
         super().__init__()
-        require(
-            isinstance(backbone, Backbone),
-            f"a head needs a Bert or a Gpt below it, got {type(backbone).__name__}; T5 answers in "
-            "words instead: train it to write the label",
-        )
+        what = f"a head needs a Bert or a Gpt below it, got {type(backbone).__name__}"
+        remedy = "T5 answers in words instead: train it to write the label"
+        require(isinstance(backbone, Backbone), f"{what}; {remedy}")
         self.backbone = backbone
         self.dropout = Dropout(backbone.config.dropout if dropout is None else dropout)
         self.output = small_linear(backbone.config.hidden_size, num_outputs)

@@ -117,11 +117,10 @@ def _check(hf: nn.Module, expected: set[str], found: set[str]) -> None:
     require(not missing, f"{type(hf).__name__} lacks {missing[:5]} ({len(missing)} in all)")
     require(not extra, f"{type(hf).__name__} has unknown {extra[:5]} ({len(extra)} in all)")
     sides = (hf.encoder, hf.decoder) if hasattr(hf, "shared") else ()
-    require(
-        all(torch.equal(side.embed_tokens.weight, hf.shared.weight) for side in sides),
-        "T5: encoder and decoder must share one token embedding; here `embed_tokens` differs from "
-        "`shared` (was the model built with tie_word_embeddings=False?)",
-    )
+    shared = all(torch.equal(side.embed_tokens.weight, hf.shared.weight) for side in sides)
+    what = "T5: encoder and decoder must share one token embedding"
+    here = "`embed_tokens` differs from `shared`"
+    require(shared, f"{what}; here {here} (was the model built with tie_word_embeddings=False?)")
 
 
 def from_hf(hf: nn.Module) -> Bert | Gpt | T5:

@@ -55,11 +55,9 @@ class T5Config(Config):
         """Check the sizes."""
         super().__post_init__()
         buckets, furthest = self.relative_buckets, self.relative_max_distance
-        require(
-            buckets >= 4 and buckets % 4 == 0 and furthest > buckets // 2,
-            f"relative_buckets {buckets} must be a multiple of 4, and relative_max_distance "
-            f"{furthest} exceed half of them, which hold one distance each",
-        )
+        fits = buckets >= 4 and buckets % 4 == 0 and furthest > buckets // 2
+        what = f"relative_buckets {buckets} must be a multiple of 4, and relative_max_distance"
+        require(fits, f"{what} {furthest} exceed half of them, which hold one distance each")
         if self.scale_logits is None:
             object.__setattr__(self, "scale_logits", self.tied)
 

@@ -92,10 +92,7 @@ def choose(candidates: Tensor, counts: Tensor, generator: torch.Generator) -> Te
     above the number of candidates takes them all.
     """
     scores = uniform(candidates.shape, generator, candidates.device)
-    order = scores.masked_fill(~candidates, 2.0).argsort(dim=1)
-    rank = torch.empty_like(order).scatter_(
-        1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
-    )
+    rank = scores.masked_fill(~candidates, 2.0).argsort(dim=1).argsort(dim=1)
     return candidates & (rank < counts[:, None])
 
 

@@ -67,11 +67,9 @@ def corrupt(
     """
     modes = mode_token_ids or {d.mode: 0 for d in denoisers}
     missing = sorted({d.mode for d in denoisers} - modes.keys())
-    require(
-        len(denoisers) > 0 and not missing,
-        f"{len(denoisers)} denoisers, modes without a token: {missing}; give at least one denoiser "
-        "and one token for each mode",
-    )
+    what = f"{len(denoisers)} denoisers, modes without a token: {missing}"
+    remedy = "give at least one denoiser and one token for each mode"
+    require(len(denoisers) > 0 and not missing, f"{what}; {remedy}")
     check_token_ids(vocab_size, **{f"mode_token_ids[{m}]": i for m, i in modes.items()})
     real = real_tokens(ids, attention_mask)
     even = torch.ones(len(denoisers), device=generator.device)

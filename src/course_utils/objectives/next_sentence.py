@@ -62,11 +62,10 @@ def make_pairs(
     filled = [[list(s) for s in document if len(s)] for document in documents]
     filled = [document for document in filled if document]
     starts = [(d, s) for d, document in enumerate(filled) for s in range(len(document) - 1)]
-    require(
-        len(filled) >= 2 and len(starts) > 0 and max_length >= 5,
-        f"{len(filled)} documents with text, {len(starts)} sentences that have a next one, "
-        f"max_length={max_length}: pairs need 2 documents, 1 next sentence, 5 tokens",
-    )
+    what = f"{len(filled)} documents with text, {len(starts)} sentences that have a next one"
+    needed = "pairs need 2 documents, 1 next sentence, 5 tokens"
+    enough = len(filled) >= 2 and len(starts) > 0 and max_length >= 5
+    require(enough, f"{what}, max_length={max_length}: {needed}")
     is_random = torch.rand(len(starts), generator=generator, device=generator.device) < 0.5
     rows = []
     for (d, s), random in zip(starts, is_random.tolist(), strict=True):

@@ -50,12 +50,11 @@ class Vocabulary:
         """Refuse sentinels that overlap the other special ids or run below 0."""
         lowest = self.first_sentinel_id - self.num_sentinels + 1
         overlap = self.is_sentinel(self.eos_token_id) or self.is_sentinel(self.pad_token_id)
-        require(
-            self.num_sentinels >= 1 and lowest >= 0 and not overlap,
-            f"sentinels {lowest}..{self.first_sentinel_id} must be ≥ 0 and leave out eos="
-            f"{self.eos_token_id} and pad={self.pad_token_id}; first_sentinel_id is the id of "
-            f"<extra_id_0>, the highest, and the others descend from it",
-        )
+        others = f"eos={self.eos_token_id} and pad={self.pad_token_id}"
+        what = f"sentinels {lowest}..{self.first_sentinel_id} must be ≥ 0 and leave out {others}"
+        first = "first_sentinel_id is the id of <extra_id_0>, the highest"
+        holds = self.num_sentinels >= 1 and lowest >= 0 and not overlap
+        require(holds, f"{what}; {first}, and the others descend from it")
 
     def is_sentinel(self, ids: Any) -> Any:
         """Whether an id, or each of a tensor of ids, is one of the sentinels."""
@@ -126,9 +125,7 @@ def settings(tokenizer: Any) -> dict[str, Any]:
     """Arguments of `corrupt` that a Hugging Face tokenizer with `<extra_id_…>` tokens decides."""
     sentinels = [t for t in tokenizer.get_vocab() if t.startswith("<extra_id_")]
     first = tokenizer.convert_tokens_to_ids("<extra_id_0>")
-    vocabulary = Vocabulary(
-        first, tokenizer.eos_token_id, len(sentinels), pad_token_id=tokenizer.pad_token_id
-    )
+    vocabulary = Vocabulary(first, tokenizer.eos_token_id, len(sentinels), tokenizer.pad_token_id)
     return {"vocabulary": vocabulary, "vocab_size": len(tokenizer)}
 
 
@@ -296,9 +293,7 @@ def reconstruct(batch: Batch, row: int, vocabulary: Vocabulary) -> list[int]:
             current.append(token)
     text = [raw for token in inputs[:-1] for raw in spans.pop(token, [token])]
     left = [token for token in text if vocabulary.is_sentinel(token)]
-    require(
-        not left and not any(spans.values()),
-        f"row {row}: sentinels {left} of the inputs have no span in the targets, and spans {spans} "
-        "of the targets no sentinel in the inputs",
-    )
+    here = f"sentinels {left} of the inputs have no span in the targets"
+    there = f"spans {spans} of the targets no sentinel in the inputs"
+    require(not left and not any(spans.values()), f"row {row}: {here}, and {there}")
     return text

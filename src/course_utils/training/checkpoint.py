@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from course_utils.data.cache import sha256_of
 
 Tensors = dict[str, Tensor]
+Groups = dict[str, Tensors]  # "model", "optimizer", "best"
 
 
-def save(folder: Path, step: int, groups: dict[str, Tensors], state: dict[str, Any]) -> Path:
+def save(folder: Path, step: int, groups: Groups, state: dict[str, Any]) -> Path:
     """Write `folder/step-<number>-<digest>.safetensors`: tensors as "group/name", `state` as JSON.
 
     It is written and synced beside its place and then renamed into it, so that a reader, or a run
@@ -32,9 +33,7 @@ def save(folder: Path, step: int, groups: dict[str, Tensors], state: dict[str, A
     return place
 
 
-def load(
-    folder: Path, say: Callable[[str], None] = print
-) -> tuple[dict[str, Tensors], dict] | None:
+def load(folder: Path, say: Callable[[str], None] = print) -> tuple[Groups, dict] | None:
     """Groups of tensors and state of the newest whole checkpoint; None if there is none at all.
 
     A damaged one is passed over for the one before it, which is said in one line.
@@ -52,7 +51,7 @@ def load(
     return None
 
 
-def _read(place: Path) -> tuple[dict[str, Tensors], dict]:
+def _read(place: Path) -> tuple[Groups, dict]:
     with safe_open(place, "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
         return _grouped(tensors), json.loads(file.metadata()["state"])
@@ -63,9 +62,9 @@ def _flat(groups: dict[Any, Tensors]) -> Tensors:
     return {f"{g}/{name}": t for g, group in groups.items() for name, t in group.items()}
 
 
-def _grouped(tensors: Tensors) -> dict[str, Tensors]:
+def _grouped(tensors: Tensors) -> Groups:
     """The way back from `_flat`."""
-    groups: dict[str, Tensors] = {}
+    groups: Groups = {}
     for key, tensor in tensors.items():
         group, _, name = key.partition("/")
         groups.setdefault(group, {})[name] = tensor
@@ -85,7 +84,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
     return _flat(optimizer.state_dict()["state"])
 
 
-def restore(model: nn.Module, optimizer: torch.optim.Optimizer, saved: dict[str, Tensors]) -> None:
+def restore(model: nn.Module, optimizer: torch.optim.Optimizer, saved: Groups) -> None:
     """Put saved weights and moments back; the groups' settings stay those of the optimizer.
 
     Raises:
@@ -94,10 +93,8 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, saved: dict[str,
     try:
         model.load_state_dict(saved["model"])
     except RuntimeError as error:
-        raise ValueError(
-            f"the checkpoint is of another model: {error}; build the model with the same "
-            "configuration, or use another folder"
-        ) from None
+        remedy = "build the model with the same configuration, or use another folder"
+        raise ValueError(f"the checkpoint is of another model: {error}; {remedy}") from None
     state = {int(number): moments for number, moments in _grouped(saved["optimizer"]).items()}
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 

@@ -36,10 +36,8 @@ class NonFiniteLoss(FloatingPointError):
     """Loss or gradient became NaN or infinite; `.step` says when, `.path` holds the batch."""
 
     def __init__(self, step: int, what: str, path: Path) -> None:
-        super().__init__(
-            f"{what} at step {step}; the batch is saved in {path}. Look at it, then try a lower "
-            "learning rate, more warm-up steps or clip_norm=1.0"
-        )
+        remedy = "Look at it, then try a lower learning rate, more warm-up steps or clip_norm=1.0"
+        super().__init__(f"{what} at step {step}; the batch is saved in {path}. {remedy}")
         self.step, self.path = step, path
 
 
@@ -156,9 +154,8 @@ class _Run:
         self.accelerator = _accelerator(config)
         self.device, self.processes = self.accelerator.device, self.accelerator.num_processes
         self.raw_optimizer = make_optimizer(model, config)
-        self.module, self.optimizer = self.accelerator.prepare(
-            _LossModule(model, loss_fn), self.raw_optimizer
-        )
+        both = _LossModule(model, loss_fn)
+        self.module, self.optimizer = self.accelerator.prepare(both, self.raw_optimizer)
         self.result, self.best = TrainResult(), {}
         self.main = self.accelerator.is_main_process
         self.bar = tqdm(total=config.steps, disable=not (progress and self.main), unit="step")
@@ -220,11 +217,10 @@ class _Run:
 
     def _check(self, batch: Batch, step: int) -> None:
         shape, micro = (*batch.labels.shape,), self.config.accumulation
-        require(
-            batch.num_predicted > 0 and shape[0] >= self.processes * micro,
-            f"step {step}: labels {shape}, {batch.num_predicted} of them to be predicted, cannot "
-            f"be cut into {self.processes} processes × {micro} micro-batches; use larger batches",
-        )
+        what = f"step {step}: labels {shape}, {batch.num_predicted} of them to be predicted"
+        parts = f"{self.processes} processes × {micro} micro-batches"
+        enough = batch.num_predicted > 0 and shape[0] >= self.processes * micro
+        require(enough, f"{what}, cannot be cut into {parts}; use larger batches")
 
     def _require_finite(self, value: float, what: str, step: int, batch: Batch) -> None:
         if not math.isfinite(value):
@@ -353,8 +349,5 @@ def _require_same(saved: dict, config: TrainConfig, out: Path) -> None:
     for free in ("checkpoint_every", "device"):  # they do not change what is computed
         now[free] = saved.get(free)
     differ = [f"{k} {saved.get(k)!r} → {v!r}" for k, v in sorted(now.items()) if v != saved.get(k)]
-    require(
-        not differ,
-        f"{out} holds a run with another configuration ({', '.join(differ)}); go on with the same "
-        "one, or use another folder",
-    )
+    what = f"{out} holds a run with another configuration ({', '.join(differ)})"
+    require(not differ, f"{what}; go on with the same one, or use another folder")

@@ -142,11 +142,9 @@ def freeze(model: nn.Module, what: str) -> int:
     if backbone is not model or hasattr(model, "head"):
         head = None if backbone is not model else model.head
         parts["all_but_head"] = [m for m in backbone.children() if m is not head]
-    require(
-        what in parts,
-        f"cannot freeze {what!r} of this {type(model).__name__}, only {', '.join(parts)}; where "
-        "the output matrix is the token embedding, put a head of models.heads on it first",
-    )
+    asked = f"cannot freeze {what!r} of this {type(model).__name__}, only {', '.join(parts)}"
+    tied = "where the output matrix is the token embedding"
+    require(what in parts, f"{asked}; {tied}, put a head of models.heads on it first")
     for part in parts[what]:
         part.requires_grad_(False)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
