@@ -157,14 +157,15 @@ def finetune(
     recipe |= {"validate_every": max(1, steps // evaluations)}
     seen = batches(model, train_examples, pad_token_id, batch_size, first=512)
     unseen = batches(model, validation, pad_token_id, batch_size)
-    return train(
-        model,
-        lambda step: make_batch(model, train_examples, buckets.at(step), pad_token_id),
-        lambda module, batch: task_loss(module(**batch.inputs), batch, alpha),
-        TrainConfig(**recipe | settings),
-        validate=lambda module: (
-            measure(module, seen, "train", alpha) | measure(module, unseen, "validation", alpha)
-        ),
-        out=out,
-        progress=progress,
-    )
+
+    def batch_at(step: int) -> TaskBatch:
+        return make_batch(model, train_examples, buckets.at(step), pad_token_id)
+
+    def loss(module: nn.Module, batch: TaskBatch) -> Tensor | dict[str, Tensor]:
+        return task_loss(module(**batch.inputs), batch, alpha)
+
+    def validate(module: nn.Module) -> dict[str, float]:
+        return measure(module, seen, "train", alpha) | measure(module, unseen, "validation", alpha)
+
+    config = TrainConfig(**recipe | settings)
+    return train(model, batch_at, loss, config, validate=validate, out=out, progress=progress)

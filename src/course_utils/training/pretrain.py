@@ -66,9 +66,8 @@ def pretrain(
         model = row.build(tokenizer)
     loss = objective_loss(OBJECTIVES[row.objective])
     validate = validator(held_out_batches(row, held_out, tokenizer), loss)
-    more = {"validate": validate, "out": out, "progress": progress}
     batch_at, config = batches(row, learn, tokenizer), TrainConfig(**row.settings)
-    result = train(model, batch_at, loss, config, **more)
+    result = train(model, batch_at, loss, config, validate=validate, out=out, progress=progress)
     origin = {"name": name, "data": str(corpus.origin) if corpus else "given"}
     facts = runs.facts_of(row, model, result) | origin
     if out:
