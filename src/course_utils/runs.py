@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from .models import T5, Bert, Gpt
 from .recipes import Recipe
 
 if TYPE_CHECKING:  # the loop stands above this
@@ -31,7 +32,7 @@ def facts_of(row: Recipe, model: nn.Module, result: TrainResult) -> dict[str, An
     }
 
 
-def write(folder: Path, model: nn.Module, tokenizer: Any, facts: dict[str, Any]) -> None:
+def write(folder: Path, model: Bert | Gpt | T5, tokenizer: Any, facts: dict[str, Any]) -> None:
     """Write `run.json`, and `model/` in Hugging Face format with its tokenizer.
 
     `AutoModel….from_pretrained(folder / "model")` opens it. Of several processes the first writes.
