@@ -1,8 +1,8 @@
 """The ablations of T5 as a table: one row a model, as printed in Raffel et al. 2020.
 
 Validation scores of the baseline (220M parameters, 2^35 tokens) with one thing changed, fine-tuned
-on every task: averages of GLUE and SuperGLUE (SGLUE), ROUGE-2 on CNN/Daily Mail, exact match on SQuAD,
-BLEU on three WMT pairs. Copied by hand: only what the paper says.
+on every task: averages of GLUE and SuperGLUE (SGLUE), ROUGE-2 on CNN/Daily Mail, exact match on
+SQuAD, BLEU on three WMT pairs. Copied by hand: only what the paper says.
 """
 
 from __future__ import annotations
