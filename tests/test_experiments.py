@@ -21,6 +21,7 @@ from course_utils.experiments import (
     intent_slots,
     masking,
     minis,
+    page,
     pretraining,
     record,
     scaling,
@@ -443,3 +444,13 @@ def test_a_run_is_shipped_small_and_loads_in_full_precision(tmp_path):
     text = (folder / "README.md").read_text("utf-8")
     for fact in (f"{run.facts['parameters']:,}", "course pretrain t5-mini --seed 0", "Apache-2.0"):
         assert fact in text
+
+
+def test_measured_results_stand_a_few_wide_rows_upright_and_cite_their_sources():
+    wide = {f"c{n}": str(n) for n in range(7)}
+    few, many = (page.grid([wide] * rows).splitlines() for rows in (2, 6))
+    assert few[0] == "| c0 | 0 | 0 |" and len(few) == 1 + 7 and len(many) == 2 + 6
+    assert page.number("raffel-2020-t5") == "{cite:t}`raffel-2020-t5`"
+    assert page.number("bert-mini") == "bert-mini"
+    spread = {"loss": {"mean": 1.23456, "sd": 0.012345, "values": [1, 2]}}
+    assert page.flat(spread) == {"loss": "1.235 ± 0.012"}

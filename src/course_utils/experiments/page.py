@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from course_utils.experiments import record
@@ -28,7 +29,8 @@ def section(made: dict[str, Any]) -> str:
     """One record as a section: facts, then results."""
     facts = markdown(["", ""], [[key, value] for key, value in conditions(made).items()])
     tables = [listing(name, content) for name, content in made["results"].items()]
-    parts = [f"## {made['name']}", capital(made["measures"]) + ".", *filter(None, tables), facts]
+    what = re.sub(r"^F(\d):", r"Figure 9.\1:", capital(made["measures"]))
+    parts = [f"## {made['name']}", what + ".", *filter(None, tables), facts]
     return "\n\n".join(parts)
 
 
@@ -83,7 +85,7 @@ def flat(entry: dict[str, Any]) -> Cells:
         if is_entry(value):
             cells |= {f"{label}, {inner}": text for inner, text in flat(value).items()}
         elif isinstance(value, dict):
-            error = f" ± {number(value['sd'])}" if len(value["values"]) > 1 else ""
+            error = f" ± {value['sd']:.2g}" if len(value["values"]) > 1 else ""
             cells[label] = number(value["mean"]) + error
         elif not isinstance(value, list):
             cells[label] = number(value)
@@ -98,13 +100,16 @@ def number(value: Any) -> str:
         return f"{value:.3g}" if abs(value) < 1e-2 or abs(value) >= 1e5 else f"{value:.4g}"
     if isinstance(value, int | float):
         return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"
-    return str(value)
+    return f"{{cite:t}}`{value}`" if re.fullmatch(r"[a-z]+-\d{4}-[a-z0-9]+", value) else str(value)
 
 
 def grid(rows: list[Cells]) -> str:
-    """Rows with the same or some of the same columns as one table."""
+    """Rows with some or all columns in common as one table; a few wide ones stand upright."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    return markdown(columns, [[row.get(column, "–") for column in columns] for row in rows])
+    lines = [columns, *([row.get(column, "–") for column in columns] for row in rows)]
+    if len(rows) <= 5 and len(columns) > 6:
+        lines = list(map(list, zip(*lines, strict=True)))
+    return markdown(lines[0], lines[1:])
 
 
 def capital(text: str) -> str:
