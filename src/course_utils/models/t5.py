@@ -140,8 +140,8 @@ class T5Stack(nn.Module):
     ) -> Tensor:
         """Embedded tokens (B, T, d), with the position bias of all layers → (B, T, d)."""
         x = self.dropout(x)
-        for block, seen in zip(self.blocks, memory or [None] * len(self.blocks), strict=True):
-            x = block(x, bias, seen, cache)
+        for number, block in enumerate(self.blocks):
+            x = block(x, bias, memory[number] if memory else None, cache)
         return self.dropout(self.final_norm(x))
 
 
