@@ -420,7 +420,7 @@ def test_the_comparison_reads_the_records(monkeypatch):
 
 def test_a_run_is_shipped_small_and_loads_in_full_precision(tmp_path):
     from course_utils.data.readers import checkpoint
-    from course_utils.training.pretrain import pretrain
+    from course_utils.pretrain import pretrain
 
     with pytest.raises(ValueError, match="has not ended"):
         ship.ship("t5-mini", runs=tmp_path, to=tmp_path / "shipped")

@@ -8,14 +8,14 @@ import torch
 import transformers
 from typer.testing import CliRunner
 
+from course_utils import pretrain as module
 from course_utils.cli import app
 from course_utils.data.text import text_rows, token_ids
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.objectives import OBJECTIVES
+from course_utils.pretrain import pretrain
 from course_utils.recipes import RECIPES, recipe
 from course_utils.training import loop
-from course_utils.training import pretrain as module
-from course_utils.training.pretrain import pretrain
 
 LINES = [
     "The Congress has met in the city, and the state of the union is told to its members.",

@@ -13,7 +13,7 @@ CORE = [
     file for part in ("models", "objectives", "training") for file in (PACKAGE / part).glob("*.py")
 ]
 # 1,800 lines are the aim. Lower the bound with every simplification; never raise it.
-MOST_LINES, MEDIAN_FUNCTION = 1847, 12
+MOST_LINES, MEDIAN_FUNCTION = 1800, 12
 
 LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)

@@ -417,14 +417,14 @@ def pretrain(
 ) -> None:
     """Pre-train one of the course's own models; stopped at any moment, the same command goes on."""
     from course_utils.experiments import minilm
-    from course_utils.training import pretrain as pretraining
+    from course_utils.pretrain import pretrain as run_recipe
 
     folder = out or Path("runs") / f"{name}-seed{seed}"
     try:
         if name == "minilm-mlm":  # a head for a model that exists; the others begin from nothing
             minilm.run(folder, minilm.Recipe(steps=steps or minilm.Recipe.steps, seed=seed))
         else:
-            pretraining.pretrain(name, seed=seed, steps=steps, out=folder)
+            run_recipe(name, seed=seed, steps=steps, out=folder)
     except (RuntimeError, OSError, ValueError, FloatingPointError) as error:
         raise stop(error) from error
     typer.echo(f"written to {folder}")

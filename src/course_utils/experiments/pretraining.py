@@ -23,10 +23,10 @@ from course_utils.experiments.minis import random_start
 from course_utils.experiments.small import documents, seeds, spread
 from course_utils.objectives import OBJECTIVES
 from course_utils.objectives.batch import Batch
+from course_utils.pretrain import batches, pretrain
 from course_utils.recipes import RECIPES, recipe
 from course_utils.speed import training_flops
 from course_utils.training.loop import objective_loss
-from course_utils.training.pretrain import batches, pretrain
 
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu"],

@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import course_utils.pretrain  # noqa: F401  the card names the commit of what is loaded
 from course_utils.data.readers import CHECKPOINTS, checkpoint
 from course_utils.data.tokenizers import SHIPPED
 from course_utils.experiments import record
 from course_utils.experiments.comparison import markdown, plus_minus
-from course_utils.training.pretrain import RECIPES  # also for the commit that the card names
+from course_utils.recipes import RECIPES
 
 LIMITS = """Trained on old and political English only, for minutes. It completes phrases of its
 corpus and knows next to nothing else; whatever views the speeches hold, it repeats. It is here to

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from course_utils.training.pretrain import RECIPES, pretrain
+from course_utils.pretrain import pretrain
+from course_utils.recipes import RECIPES
 
 SETTINGS: dict[str, Any] = {
     "names": list(RECIPES),

@@ -1,5 +1,11 @@
-"""Pre-training of the three paradigms from one table: documents → rows → objective → loop."""
+"""Pre-training of the three paradigms from one table: documents → rows → objective → loop → model.
 
+The package's parts meet here; none of them knows of a recipe or of a model card.
+"""
+
+import json
+import os
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,17 +15,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from course_utils import runs
 from course_utils.data.batches import derive_seed, generator_at, rows_at
 from course_utils.data.sources import load_corpus, split
-from course_utils.data.text import text_rows, token_ids
+from course_utils.data.text import text_rows
 from course_utils.data.tokenizers import load_tokenizer
+from course_utils.models import T5, Bert, Gpt
 from course_utils.objectives import OBJECTIVES, Batch
-from course_utils.recipes import RECIPES, Recipe, recipe
+from course_utils.recipes import Recipe, recipe
 from course_utils.training.loop import TrainResult, objective_loss, train, validator
 from course_utils.training.optim import TrainConfig
-
-__all__ = ["RECIPES", "Pretraining", "pretrain", "token_ids"]
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,9 @@ def pretrain(
     batch_at, config = batches(row, learn, tokenizer), TrainConfig(**row.settings)
     result = train(model, batch_at, loss, config, validate=validate, out=out, progress=progress)
     origin = {"name": name, "data": str(corpus.origin) if corpus else "given"}
-    facts = runs.facts_of(row, model, result) | origin
+    facts = _facts(row, model, result) | origin
     if out:
-        runs.write(Path(out), model, tokenizer, facts)
+        _write(Path(out), model, tokenizer, facts)
     return Pretraining(model, tokenizer, result, facts)
 
 
@@ -98,3 +102,31 @@ def held_out_batches(row: Recipe, documents: Sequence[str], tokenizer: Any) -> l
 def _corrupter(row: Recipe, tokenizer: Any) -> Callable[..., Batch]:
     objective = OBJECTIVES[row.objective]
     return partial(objective.corrupt, **objective.settings(tokenizer) | row.options)
+
+
+def _facts(row: Recipe, model: nn.Module, result: TrainResult) -> dict[str, Any]:
+    """What a model card must say about a run, all of it JSON."""
+    counts = ("step", "tokens", "predicted", "flops", "seconds")
+    return {
+        **{key: getattr(row, key) for key in ("objective", "options", "settings")},
+        "rows": {"lengths": row.lengths, "step_tokens": row.step_tokens},
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **{key: getattr(result, key) for key in counts},
+        **{key: result.history[-1][key] for key in ("loss", "validation_loss")},
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+    }
+
+
+def _write(folder: Path, model: Bert | Gpt | T5, tokenizer: Any, facts: dict[str, Any]) -> None:
+    """Write `run.json`, and `model/` in Hugging Face format with its tokenizer.
+
+    `AutoModel….from_pretrained(folder / "model")` opens it. Of several processes the first writes.
+    """
+    from course_utils.models.huggingface import to_hf  # imports all of transformers
+
+    if os.environ.get("RANK", "0") != "0":
+        return
+    to_hf(model).cpu().save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
