@@ -43,6 +43,25 @@ def test_notebook_runs_and_prints_what_is_committed(path):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
+def test_what_a_cell_prints_is_whole():
+    """Kernels send one print in pieces; between other outputs, and for each stream, it is one."""
+    new, stream = nbformat.v4, lambda text, name="stdout": {"name": name, "text": text}
+    pieces = [stream("a"), stream("b\n"), stream("!", "stderr"), None, stream("c"), stream("d")]
+    outputs = [
+        new.new_output("stream", **piece) if piece else new.new_output("display_data")
+        for piece in pieces
+    ]
+    cell = new.new_code_cell("print(…)", outputs=outputs)
+    notebooks.printed_whole(new.new_notebook(cells=[new.new_markdown_cell("text"), cell]))
+    assert [out.get("text") for out in cell.outputs] == ["ab\n", "!", None, "cd"]
+
+
+@pytest.mark.parametrize("path", RUNNABLE, ids=lambda path: path.stem)
+def test_what_is_committed_is_whole(path):
+    notebook = nbformat.read(path, 4)
+    assert notebook == notebooks.printed_whole(nbformat.read(path, 4))
+
+
 def outputs_as_text(cell: nbformat.NotebookNode) -> str:
     """All text a cell printed or showed."""
     texts = [output.get("text", "") for output in cell.outputs]

@@ -51,7 +51,7 @@ def execute(path: Path) -> None:
         client.execute()
     except CellExecutionError as error:
         raise RuntimeError(f"{path.name} failed and was left as it was:\n{error}") from error
-    nbformat.write(without_widgets(notebook), path)
+    nbformat.write(printed_whole(without_widgets(notebook)), path)
     print(f"{path.name}: {time.time() - started:.0f} s", flush=True)
 
 
@@ -61,6 +61,23 @@ def without_widgets(notebook: NotebookNode) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if WIDGET not in out.get("data", {})]
+    return notebook
+
+
+def printed_whole(notebook: NotebookNode) -> NotebookNode:
+    """What a cell prints in one output, as far as nothing else stands between.
+
+    A kernel sends it in pieces that depend on how busy the machine is.
+    """
+    for cell in notebook.cells:
+        whole: list[NotebookNode] = []
+        for out in cell.get("outputs", []):
+            if whole and "name" in out and out.name == whole[-1].get("name"):
+                whole[-1].text += out.text
+            else:
+                whole.append(out)
+        if cell.cell_type == "code":
+            cell.outputs = whole
     return notebook
 
 
