@@ -713,6 +713,13 @@ def test_wrong_decoder_ids_are_refused(what: str) -> None:
     assert all(piece in message for piece in pieces), message
 
 
+def test_packed_documents_are_refused_where_a_decoder_would_mix_them() -> None:
+    square = torch.eye(5, dtype=torch.long).expand(2, 5, 5)
+    message = refusal(tiny_t5(), IDS, IDS, attention_mask=square)
+    assert "(2, 5, 5)" in message and "its own row" in message
+    assert tiny_t5().encode(IDS, square).shape == (2, 5, 24)
+
+
 def test_pairs_of_different_numbers_are_refused() -> None:
     message = refusal(tiny_t5(), ids_of(2, 5), ids_of(3, 5))
     assert "input_ids has 2 rows" in message and "decoder_input_ids 3" in message

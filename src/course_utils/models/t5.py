@@ -190,7 +190,14 @@ class T5(Writer):
         return self.encoder(self.token_embedding(input_ids), self.encoder.position_bias(mask))
 
     def keys_values(self, encoded: Tensor, attention_mask: Mask = None) -> list[Memory]:
-        """What each decoder block sees of the encoder's output (B, S, d), padding (B, S) apart."""
+        """What each decoder block sees of the encoder's output (B, S, d), padding (B, S) apart.
+
+        Raises:
+            ValueError: a square mask; targets say not which document of a row they belong to.
+        """
+        if attention_mask is not None and attention_mask.dim() > 2:
+            shape = f"attention_mask {(*attention_mask.shape,)} keeps documents of one row apart"
+            raise ValueError(f"{shape}, which T5's decoder cannot: give each its own row")
         seen = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
         return [(block.cross_attention.keys_values(encoded), seen) for block in self.decoder.blocks]
 
