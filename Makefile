@@ -1,10 +1,10 @@
 # Every target is one line: make the environment if it is not there, then call `course`.
-# On Windows: `py -3.11 src\course_utils\bootstrap.py`, then `.venv\Scripts\course book`.
+# On Windows: `py -3.11 tools\bootstrap.py`, then `.venv\Scripts\course book`.
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$p && exit; done; echo python3)
-READY = $(PYTHON) src/course_utils/bootstrap.py
+READY = $(PYTHON) tools/bootstrap.py
 COURSE = .venv/bin/course
 
 .PHONY: help book pdf test quick serve lint execute bench exercises grade wheel links audit colab doctor clean
@@ -37,7 +37,7 @@ links: ## ask for every address that the book names (needs the network)
 audit: ## known holes in the pinned versions (needs the network)
 	@$(READY) && $(COURSE) audit
 colab: ## run each chapter alone in this Python, as Colab does (needs no environment)
-	@$(PYTHON) src/course_utils/alone.py
+	@$(PYTHON) tools/alone.py
 doctor: ## what is there, what is not, what that costs
 	@$(READY) && $(COURSE) doctor
 clean: ## remove what was built (the environment and fetched data stay)

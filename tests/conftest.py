@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_utils import assets, book, bootstrap
-from course_utils.grading.jail import Jail, NoJail
+from course_tools.book import assets
+from course_tools.book import build as book
+from course_tools.checkout import bootstrap
+from course_tools.grading.jail import Jail, NoJail
 
 # Workers of pytest-xdist share the cores; tiny models gain nothing from a second thread anyway.
 torch.set_num_threads(1)

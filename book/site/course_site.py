@@ -28,7 +28,7 @@ def mend(app, pagename, templatename, context, doctree):
 def measured(app, docname, source):
     """Write the records into the page that shows them."""
     if docname == "book/records":
-        from course_utils.experiments.page import page
+        from course_tools.experiments.page import page
 
         source[0] = source[0].replace("<!-- records -->", page())
 

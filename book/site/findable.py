@@ -23,7 +23,7 @@ PATTERNS = (  # those of the logo: which of three positions each of three sees
 
 def address(app, config):
     """Let Sphinx know where the site will be: it writes the canonical links itself."""
-    from course_utils.identity import site
+    from course_tools.book.identity import site
 
     if not config.html_baseurl:
         config.html_baseurl = site(Path(app.srcdir))

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import nn
 
+from course_utils.data.batches import derive_seed
 from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 
 MINI = {"hidden_size": 128, "num_heads": 4, "dropout": 0.0}  # 1.3M weights hardly overfit 12 MB
@@ -122,3 +124,10 @@ def recipe(
         options=row.options | (options or {}),
         settings=row.settings | {"steps": steps, "warmup_steps": warmup} | settings,
     )
+
+
+def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A model whose first weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("weights", seed))
+        return build()

@@ -431,10 +431,10 @@ def intent_slots(
 
 def scaling_law() -> VBox | None:
     """Loss by parameters: Kaplan's law, Hoffmann's for so many tokens, and our own points."""
-    from course_utils.experiments import record
+    from course_utils import records
 
-    known = "scaling-law" in record.available()
-    own = record.load("scaling-law")["results"]["sizes"] if known else []
+    known = "scaling-law" in records.available()
+    own = records.load("scaling-law")["results"]["sizes"] if known else []
     sizes = np.logspace(4, 12, 40)
 
     def draw(parameters: float, tokens: float) -> str:

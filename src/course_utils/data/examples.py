@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from .batches import generator_at
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -36,3 +40,9 @@ def encode(
     """Tokenise a split with columns `text` and "label", truncated to `max_length` tokens."""
     encoded = tokenizer(list(split[text]), truncation=True, max_length=max_length)
     return Examples(encoded["input_ids"], list(split["label"]))
+
+
+def draw(count: int, size: int, seed: int) -> list[int]:
+    """The first `size` of a shuffle of all training sentences: a draw contains the smaller ones."""
+    order = torch.randperm(count, generator=generator_at("draw", seed)).tolist()
+    return order[: size or count]

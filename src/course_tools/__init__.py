@@ -1,0 +1,1 @@
+"""What builds, measures, publishes and grades the course; it lives in a checkout only."""

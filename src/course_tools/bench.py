@@ -1,0 +1,335 @@
+"""`course bench`: a training step, a forward pass and generation, ours against transformers'.
+
+Both sides get the same weights, batches, optimizer, dropout, dtype, attention (SDPA) and threads.
+Their runs alternate in one process, so that a busy machine slows both; memory is measured apart,
+in a fresh process each. Times are medians; a ratio is theirs/ours, with its quartiles over pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
+from course_utils.objectives import causal_lm, masked_lm, span_corruption
+from course_utils.objectives.batch import Batch
+from course_utils.records import processor
+from course_utils.speed import matmul_peak, training_flops
+from course_utils.training.loop import objective_loss
+
+NEW_TOKENS = 64
+SIZES = {  # d, heads, layers, vocabulary, rows and length of a batch
+    "tiny": (16, 2, 2, 64, 2, 16),  # for the tests
+    "mini": (128, 4, 4, 4096, 32, 128),
+    "small": (256, 4, 4, 8192, 16, 128),
+}
+MODELS = ("bert", "gpt", "t5")
+# What is aimed at, by what is measured: at least so many times as fast, at most so much memory.
+AIMS = {"bert": 1.7, "gpt": 1.25, "t5": 1.2, "generate": 3.0, "memory": 0.8, "mfu": 0.55}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model at one size, with the batch that both sides read."""
+
+    model: str
+    size: str
+    dropout: float = 0.0
+
+    def ours(self) -> nn.Module:
+        """Our model, in training mode; the same weights at every call."""
+        torch.manual_seed(0)
+        d, heads, layers, vocab, _, length = SIZES[self.size]
+        same = {
+            "vocab_size": vocab,
+            "hidden_size": d,
+            "num_heads": heads,
+            "intermediate_size": 4 * d,
+            "dropout": self.dropout,
+        }
+        if self.model == "bert":
+            return Bert(BertConfig(num_layers=layers, max_length=length, **same))
+        room = length + NEW_TOKENS
+        if self.model == "gpt":
+            return Gpt(GptConfig(num_layers=layers, max_length=room, eos_token_id=None, **same))
+        # an untrained T5 repeats what it reads: let it not be padding
+        t5 = {"head_size": d // heads, "decoder_start_token_id": 5}
+        return T5(T5Config(num_layers=layers // 2, num_decoder_layers=layers // 2, **t5, **same))
+
+    def batch(self) -> Batch:
+        """Random tokens, corrupted as the objective says: real counts, no padding."""
+        _, _, _, vocab, rows, length = SIZES[self.size]
+        generator = torch.Generator().manual_seed(0)
+        if self.model == "gpt":
+            ids = torch.randint(vocab, (rows, length + 1), generator=generator)
+            return causal_lm.corrupt(ids)
+        if self.model == "bert":
+            ids = torch.randint(5, vocab, (rows, length), generator=generator)
+            return masked_lm.corrupt(
+                ids, mask_token_id=4, vocab_size=vocab, special_ids=range(5), generator=generator
+            )
+        raw, _ = span_corruption.lengths(length)
+        sentinels = length // 4
+        ids = torch.randint(2, vocab - sentinels, (rows, raw), generator=generator)
+        vocabulary = span_corruption.Vocabulary(vocab - 1, 1, sentinels)
+        return span_corruption.corrupt(ids, vocabulary=vocabulary, generator=generator)
+
+
+def our_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Loss of our model, as the training loop computes it; the same for all objectives."""
+    return objective_loss(masked_lm)(model, batch)
+
+
+def their_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Loss as transformers computes it: logits everywhere, −100 left out of the mean."""
+    shifted = {"shift_labels": batch.labels} if model.config.model_type == "gpt2" else {}
+    return model(**batch.inputs, labels=batch.labels, use_cache=False, **shifted).loss
+
+
+def sides(case: Case) -> dict[str, nn.Module]:
+    """Both models, with the same weights."""
+    from course_utils.models.huggingface import to_hf
+
+    ours = case.ours()
+    theirs = to_hf(ours)
+    theirs.set_attn_implementation("sdpa")
+    return {"ours": ours, "theirs": theirs}
+
+
+def training_step(model: nn.Module, batch: Batch) -> Callable[[], float]:
+    """A step: forward, backward, AdamW (fused, on both sides); returns the loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    loss_of = our_loss if isinstance(model, Bert | Gpt | T5) else their_loss
+    model.train()
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = loss_of(model, batch)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def forward_pass(model: nn.Module, batch: Batch) -> Callable[[], float]:
+    """All logits, without gradients; returns their mean square."""
+    model.eval()
+    ours = isinstance(model, Bert | Gpt | T5)
+
+    @torch.no_grad()
+    def run() -> float:
+        output = model(**batch.inputs) if ours else model(**batch.inputs, use_cache=False).logits
+        return output.square().mean().item()
+
+    return run
+
+
+def generation(model: nn.Module, case: Case) -> Callable[[], float]:
+    """Greedy generation of 64 tokens after a prompt of 16, batch 1; returns the sum of the ids."""
+    vocab, length = SIZES[case.size][3], min(16, SIZES[case.size][5])
+    prompt = torch.randint(5, vocab, (1, length), generator=torch.Generator().manual_seed(1))
+    model.eval()
+    if isinstance(model, Gpt | T5):
+        settings = {"max_new_tokens": NEW_TOKENS, "eos_token_id": None}
+        return lambda: float(model.generate(prompt, **settings).new_ids.sum())
+    mask = torch.ones_like(prompt)
+    settings = {"max_new_tokens": NEW_TOKENS, "do_sample": False, "attention_mask": mask}
+    model.generation_config.eos_token_id = None
+    return lambda: float(model.generate(prompt, **settings)[:, -NEW_TOKENS:].sum())
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": middle, "low": low, "high": high}
+
+
+def alternate(ours: Callable, theirs: Callable, repeats: int) -> dict[str, list[float]]:
+    """Seconds of each call, the two sides by turns, each going first as often as second."""
+    seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
+    both = [("ours", ours), ("theirs", theirs)]
+    for turn in range(repeats):
+        for name, call in both if turn % 2 else reversed(both):
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def compare(task: str, case: Case, repeats: int) -> dict[str, Any]:
+    """One row: medians with quartiles, and theirs/ours over the pairs.
+
+    Raises:
+        RuntimeError: the two sides do not compute the same (looked at without dropout).
+    """
+    batch, models = case.batch(), sides(case)
+    make = {"train": training_step, "forward": forward_pass, "generate": generation}[task]
+    calls = {name: make(m, case if task == "generate" else batch) for name, m in models.items()}
+    value = {name: call() for name, call in calls.items()}  # also the first warm-up
+    if not case.dropout and abs(value["ours"] - value["theirs"]) > 1e-4 * abs(value["theirs"]):
+        raise RuntimeError(f"{task} {case}: {value} differ, so their times cannot be compared")
+    for call in calls.values():
+        call()
+    seconds = alternate(**calls, repeats=repeats)
+    pairs = zip(seconds["theirs"], seconds["ours"], strict=True)
+    row: dict[str, Any] = {"task": task, **vars(case), "value": value}
+    row |= {name: spread(times) for name, times in seconds.items()}
+    row |= {"ratio": spread([theirs / ours for theirs, ours in pairs])}
+    if task == "train":
+        flops = training_flops(models["ours"], batch)
+        row["mfu"] = {name: flops / row[name]["median"] / matmul_peak() for name in seconds}
+    return row
+
+
+def memory(case: Case) -> dict[str, Any]:
+    """Peak memory in bytes of three training steps, each side in a process of its own."""
+    row: dict[str, Any] = {"task": "memory", **vars(case)}
+    for name in ("ours", "theirs"):
+        call = [sys.executable, "-m", __name__, name, case.model, case.size, str(case.dropout)]
+        threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        done = subprocess.run(call, env=os.environ | threads, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(call)} failed: {done.stderr[-500:]}")
+        row[name] = json.loads(done.stdout.splitlines()[-1])
+    for what in ("peak", "training"):
+        row[f"{what}_ratio"] = row["ours"][what] / row["theirs"][what]
+    return row
+
+
+def peak_memory(name: str, case: Case) -> dict[str, int]:
+    """Bytes: `peak` of the whole process, `training` what the steps added to the loaded model."""
+
+    def loaded(case: Case) -> Callable[[], float]:
+        model = case.ours() if name == "ours" else sides(case)["theirs"]
+        return training_step(model, case.batch())
+
+    loaded(Case(case.model, "tiny", case.dropout))()  # the first step of all imports half of torch
+    step = loaded(case)
+    before = _held("VmRSS")
+    for _ in range(3):
+        step()
+    return {"peak": _held("VmHWM"), "training": _held("VmHWM") - before}
+
+
+def _held(field: str) -> int:
+    """Bytes of memory: `VmRSS` now, `VmHWM` at most so far (both at most, where Linux is not)."""
+    status = Path("/proc/self/status")
+    if status.exists():  # not getrusage: a child inherits the maximum of its parent there
+        return 1024 * int(re.findall(rf"{field}:\s*(\d+) kB", status.read_text())[0])
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def rows(sizes: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
+    """All comparisons, one by one."""
+    for size in sizes:
+        for model in MODELS:
+            for dropout in (0.0, 0.1):
+                yield compare("train", Case(model, size, dropout), repeats)
+            yield compare("forward", Case(model, size), repeats)
+            if model != "bert":
+                yield compare("generate", Case(model, size), repeats)
+            yield memory(Case(model, size, 0.1))
+
+
+def conditions() -> dict[str, Any]:
+    """Everything a reader needs to judge the numbers, or to measure again."""
+    import transformers
+
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": commit or None,
+        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
+        "matmul_peak_gflops": round(matmul_peak() / 1e9, 1),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "dtype": "float32",
+        "attention": "sdpa",
+        "sizes": {
+            name: dict(zip(("d", "heads", "layers", "vocab", "rows", "length"), size, strict=True))
+            for name, size in SIZES.items()
+        },
+    }
+
+
+def cell(row: dict[str, Any]) -> list[str]:
+    """Columns of the printed table for one row of the record."""
+    task, model = row["task"], row["model"]
+    name = f"{row['size']} {model}, dropout {row['dropout']:g}"
+    if task == "memory":
+        sizes = [f"{row[side]['training'] / 2**20:.0f} MiB" for side in ("ours", "theirs")]
+        return [task, name, *sizes, f"{row['training_ratio']:.2f} ×", f"≤ {AIMS[task]} ×", ""]
+    times = [f"{1e3 * row[side]['median']:.1f} ms" for side in ("ours", "theirs")]
+    if task == "generate":
+        times = [f"{NEW_TOKENS / row[side]['median']:.0f} tokens/s" for side in ("ours", "theirs")]
+    ratio = "{median:.2f} × ({low:.2f}–{high:.2f})".format(**row["ratio"])
+    aim = {"train": AIMS.get(model), "generate": AIMS["generate"]}.get(task)
+    mfu = f"{row['mfu']['ours']:.0%}" if task == "train" else ""
+    return [task, name, *times, ratio, f"≥ {aim} ×" if aim else "", mfu]
+
+
+def table(record: dict[str, Any]) -> str:
+    """The record as a Markdown table."""
+    head = ["what", "model", "ours", "transformers", "ratio (quartiles)", "aim", "MFU"]
+    lines = [head, ["---"] * len(head), *map(cell, record["rows"])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def page(record: dict[str, Any], text: str) -> str:
+    """Put table and conditions between the markers of the book's page."""
+    shown = {k: v for k, v in record["conditions"].items() if k != "sizes"}
+    where = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+    block = f"<!-- measured -->\n{table(record)}\n\nMeasured with: {where}.\n<!-- end -->"
+    if len(parts := re.split(r"<!-- measured -->.*?<!-- end -->", text, flags=re.S)) != 2:
+        raise ValueError("the page needs one pair of <!-- measured --> and <!-- end -->")
+    return block.join(parts)
+
+
+def run(sizes: Sequence[str], repeats: int, say: Callable[[str], object] = print) -> dict[str, Any]:
+    """Measure everything; the record holds each row and the conditions.
+
+    Raises:
+        ValueError: an unknown size, or fewer than 2 repeats.
+        RuntimeError: the two sides differ, or a process failed.
+    """
+    if repeats < 2 or not set(sizes) <= set(SIZES):
+        raise ValueError(f"sizes are {', '.join(SIZES)}, repeats at least 2: {sizes}, {repeats}")
+    found = []
+    for row in rows(sizes, repeats):
+        say(" · ".join(filter(None, cell(row))))
+        found.append(row)
+    return {"conditions": conditions() | {"repeats": repeats}, "rows": found}
+
+
+def save(record: dict[str, Any], root: Path) -> None:
+    """Write the record into the book of the project at `root`, and its page from it."""
+    target, shown = root / "book/records/benchmark.json", root / "book/benchmark.md"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(record, indent=1) + "\n")
+    shown.write_text(page(record, shown.read_text()))
+
+
+if __name__ == "__main__":  # `memory` starts these
+    side, model, size, dropout = sys.argv[1:]
+    print(json.dumps(peak_memory(side, Case(model, size, float(dropout)))))

@@ -1,0 +1,1 @@
+"""The web book: its pages, its assets, its identity and its notebooks."""

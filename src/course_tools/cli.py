@@ -1,0 +1,360 @@
+"""The verbs of `course` that need a checkout: all that the Makefile does, also on Windows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from course_utils.cli import app, stop
+
+web_app = typer.Typer(help="The live figures of the web book.", no_args_is_help=True)
+app.add_typer(web_app, name="web")
+
+
+@app.command()
+def book() -> None:
+    """Fetch the default data and build the web book to _build/html; nothing is done twice."""
+    from course_tools.book import build as builder
+    from course_utils.data import sources
+
+    try:
+        sources.fetch_all()
+        page = builder.build()
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+    typer.echo(f"Open {page.as_uri()}  or run: make serve")
+
+
+@app.command()
+def pdf() -> None:
+    """Print the whole book to _build/pdf/book.pdf."""
+    from course_tools.book import pdf as printer
+
+    try:
+        typer.echo(f"written to {printer.build()}")
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+
+
+@app.command()
+def links() -> None:
+    """Ask for every address that the book names, and list those that do not answer."""
+    from course_tools.book import build as builder
+
+    try:
+        builder.jupyter_book(builder.ROOT, "--builder", "linkcheck")
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+
+
+@app.command()
+def wheel() -> None:
+    """Build wheel and source archive to dist/, look inside, and try the wheel on its own."""
+    import tempfile
+
+    from course_tools import release
+
+    try:
+        archives = release.build()
+        with tempfile.TemporaryDirectory() as folder:
+            release.try_out(archives[0], Path(folder))
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        raise stop(error) from error
+    typer.echo("\n".join(f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in archives))
+
+
+@app.command()
+def audit() -> None:
+    """Compare the pinned versions with the list of known holes (needs the network)."""
+    from course_tools import release
+
+    try:
+        release.audit()
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        raise stop(error) from error
+
+
+@app.command()
+def serve(port: int = 8000) -> None:
+    """Build the book if needed, and show it on this machine."""
+    from course_tools.book import build as builder
+
+    book()
+    try:
+        builder.serve(port)
+    except OSError as error:
+        raise stop(OSError(f"port {port}: {error}. Try: course serve --port {port + 1}")) from error
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(
+    context: typer.Context,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the long notebooks.")] = False,
+) -> None:
+    """Run the tests with the network cut; further arguments go to pytest."""
+    from course_tools.book import assets
+    from course_tools.book import build as builder
+    from course_utils.data import sources
+
+    book()  # set-up: what needs the network happens before it is cut
+    try:
+        sources.fetch_all(["all"])
+        assets.install(assets.TOOLS, builder.ROOT / "_build/tools")
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+    command = [sys.executable, "-m", "course_tools.offline", sys.executable, "-m", "pytest"]
+    command += ["-m", "not slow"] if quick else []
+    # as many tests at a time as cores, up to four; the next free worker takes over what is left
+    command += ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, "COURSE_OFFLINE": "1"}
+    done = subprocess.run([*command, *context.args], cwd=builder.ROOT, env=environment)
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+def lint() -> None:
+    """Format, style and types: the same checks as before every commit."""
+    from course_tools.book import build as builder
+
+    checks = (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
+    failed = [
+        " ".join(check)
+        for check in checks
+        if subprocess.run([sys.executable, "-m", *check], cwd=builder.ROOT).returncode
+    ]
+    if failed:
+        raise stop(RuntimeError(f"{', '.join(failed)} found something; it is printed above"))
+
+
+@app.command()
+def execute(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Notebooks; all if none given.")
+    ] = None,
+) -> None:
+    """Run notebooks again, in place, on the default settings: offline, on the processor."""
+    from course_tools.book import notebooks
+
+    try:
+        for path in paths or notebooks.executed():
+            notebooks.execute(path)
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+
+
+@app.command()
+def configure(
+    repo: Annotated[str, typer.Option(help="Address of the repository, https://…")] = "",
+    branch: Annotated[str, typer.Option(help="Branch that readers get.")] = "",
+    title: Annotated[str, typer.Option(help="Title of the book.")] = "",
+    author: Annotated[str, typer.Option(help="Who is cited.")] = "",
+) -> None:
+    """Make the course yours: set _config.yml, and write what follows from it everywhere."""
+    from course_tools.book import identity
+
+    try:
+        identity.change(repo, branch, title, author)
+        changed = identity.write()
+    except (ValueError, OSError) as error:
+        raise stop(error) from error
+    typer.echo("\n".join(f"changed {path}" for path in changed) or "Everything is in line.")
+
+
+@app.command()
+def bench(
+    sizes: Annotated[str, typer.Option(help="tiny, mini, small, with commas.")] = "mini,small",
+    repeats: Annotated[int, typer.Option(help="Timed calls of each side.")] = 9,
+    threads: Annotated[int, typer.Option(help="0: as many as PyTorch takes.")] = 0,
+    record: Annotated[bool, typer.Option(help="Write the result into the book.")] = False,
+    grading: Annotated[bool, typer.Option(help="Time the grader instead.")] = False,
+    submissions: Annotated[int, typer.Option(help="Of the class killed half-way.")] = 1000,
+) -> None:
+    """Time training, forward and generation against transformers, or grading against nbgrader."""
+    if grading:
+        return bench_grading(submissions, record)
+    import torch
+
+    from course_tools import bench as benchmark
+    from course_tools.book import build as builder
+
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        result = benchmark.run(sizes.split(","), repeats, say=typer.echo)
+        if record:
+            benchmark.save(result, builder.ROOT)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise stop(error) from error
+    typer.echo("\n" + benchmark.table(result))
+
+
+def bench_grading(submissions: int, record: bool) -> None:
+    """Time the grader; a class is graded at once, and killed half-way and resumed."""
+    from course_tools.book import build as builder
+    from course_tools.grading import bench as benchmark
+
+    try:
+        if record and submissions < benchmark.LARGE:
+            raise ValueError(f"the book shows a class of {benchmark.LARGE:,} at least")
+        result = benchmark.run(builder.ROOT, submissions, say=typer.echo)
+        if record:
+            benchmark.save(result, builder.ROOT)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise stop(error) from error
+    typer.echo("\n" + benchmark.table(result))
+
+
+@app.command()
+def exercises() -> None:
+    """Write the students' notebooks anew from the solutions."""
+    from course_tools.book import build as builder
+    from course_tools.grading.exercises import generate
+
+    try:
+        changed = generate(builder.ROOT / "solutions", builder.ROOT / "exercises")
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+    typer.echo("\n".join(f"written: {path}" for path in changed) or "The exercises are current.")
+
+
+@app.command()
+def grade(
+    folder: Annotated[Path | None, typer.Argument(help="What was handed in.")] = None,
+    out: Annotated[Path, typer.Option(help="Marks, feedback and reports.")] = Path("marks"),
+    jobs: Annotated[int, typer.Option(help="Submissions at a time.")] = 1,
+    item: Annotated[list[str] | None, typer.Option(help="Only this item, e.g. T1.")] = None,
+    roster: Annotated[Path | None, typer.Option(help="A file with one student a line.")] = None,
+    solutions: Annotated[Path, typer.Option(help="With the hidden checks.")] = Path("solutions"),
+    exercises: Annotated[Path, typer.Option(help="The blank notebooks.")] = Path("exercises"),
+    dask: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
+    share: Annotated[str, typer.Option(help="Only a part of the class: 0/8, 1/8, … 7/8.")] = "0/1",
+    self_test: Annotated[bool, typer.Option("--self-test", help="Grade the banks.")] = False,
+    record: Annotated[bool, typer.Option(help="Write the self-test into the book.")] = False,
+    unsafe_no_sandbox: Annotated[
+        bool, typer.Option("--unsafe-no-sandbox", help="Run handed-in code without a jail.")
+    ] = False,
+) -> None:
+    """Grade a folder of notebooks. Exit code 0: all graded; 1: stopped; 2: some are not."""
+    from course_tools.grading import command
+    from course_tools.grading.grade import Setup
+
+    if unsafe_no_sandbox:
+        typer.secho("NO SANDBOX: what was handed in can do all that you can.", fg="red", err=True)
+    setup = Setup(solutions.resolve(), exercises.resolve(), unsafe=unsafe_no_sandbox)
+    try:
+        if self_test:
+            page = solutions.resolve().parent / "book/instructors.md"
+            done = command.self_test(setup, item, jobs, page if record else None)
+        elif folder is None:
+            raise RuntimeError("which folder? course grade FOLDER --out MARKS")
+        else:
+            done = command.grade(folder, out, setup, item, roster, jobs, dask, share)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    raise typer.Exit(0 if done else 2)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is there, what is not, what that costs, and the command that mends it."""
+    from course_tools.doctor import examine
+
+    findings = examine()
+    typer.echo("\n".join(map(str, findings)))
+    if not all(finding.there for finding in findings if finding.needed):
+        raise typer.Exit(1)
+
+
+@web_app.command("export")
+def web_export(
+    out: Annotated[Path | None, typer.Option(help="Default _build/assets/live.")] = None,
+) -> None:
+    """Write models, tokenizer and code as scripts for the page; `course book` does it as well."""
+    from course_tools.book import build as builder
+    from course_tools.web.export import export
+
+    folder = out or builder.ROOT / "_build/assets/live"
+    try:
+        written = export(builder.ROOT / "book/site/live", folder)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    size = sum(path.stat().st_size for path in written)
+    typer.echo(f"{len(written)} scripts, {size / 1e6:.1f} MB, in {folder}")
+
+
+@web_app.command("train")
+def web_train() -> None:
+    """Train what a live figure needs beside the shipped minis, as far as it is not there."""
+    from course_tools.web import heads
+
+    try:
+        heads.train(say=typer.echo)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    typer.echo(f"written to {heads.FOLDER}")
+
+
+@web_app.command("stills")
+def web_stills() -> None:
+    """Take the pictures that stand for the live figures where there are no scripts."""
+    from course_tools.web import stills
+
+    try:
+        stills.take(say=typer.echo)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    typer.echo(f"written to {stills.FOLDER}")
+
+
+@web_app.command("bench")
+def web_bench() -> None:
+    """Time the page's models in Chromium and against PyTorch, and write that into the book."""
+    from course_tools.book import build as builder
+    from course_tools.web import timing
+
+    try:
+        found = timing.measure()
+        timing.save(found, builder.ROOT)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error
+    typer.echo(timing.table(found))
+
+
+@app.command()
+def tokenizer() -> None:
+    """Train the course's tokenizer again and write it where the shipped one is."""
+    from course_utils.data import tokenizers
+
+    try:
+        tokenizers.train_course_tokenizer()
+    except (RuntimeError, OSError) as error:
+        raise stop(error) from error
+    typer.echo(f"written to {tokenizers.SHIPPED}")
+
+
+@app.command()
+def run(
+    name: Annotated[str | None, typer.Argument(help='Or "all"; without a name: the list.')] = None,
+    seed: Annotated[int, typer.Option(help="Of the first repetition.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of trials and records; default runs/NAME.")
+    ] = None,
+    tiny: Annotated[bool, typer.Option("--tiny", help="The same code in seconds.")] = False,
+) -> None:
+    """Measure again what the book shows; stopped at any moment, the same command goes on."""
+    from course_tools.experiments import table
+
+    try:
+        chosen = list(table.EXPERIMENTS) if name in (None, "all") else [str(name)]
+        typer.echo(table.estimate(chosen, tiny))
+        for each in chosen if name else []:
+            place = out / each if out and name == "all" else out
+            written = table.run(each, seed=seed, out=place, tiny=tiny, say=typer.echo)
+            typer.echo(f"written to {written}")
+    except (RuntimeError, OSError, ValueError) as error:
+        raise stop(error) from error

@@ -1,0 +1,102 @@
+"""F7: the three minis fine-tuned on the movie sentences, curves over training, several seeds.
+
+The whole model is trained. BERT reads its label off [CLS], GPT off the last token, each through a
+linear head; T5 stays text-to-text and writes " good" or " bad". Each learning rate is tried on each
+model, as often; the better one is chosen by validation accuracy, and the test is read once for it.
+A seed is that of the head, of the order of the examples and of dropout; with as many `checkpoints`
+of each model as seeds, also that of its pre-training.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from course_tools.experiments.small import labelled, seeds, spread
+from course_utils.minis import accuracy, checksum, fit, pretrained
+
+SETTINGS: dict[str, Any] = {
+    "sources": ["movies"],
+    "models": ["bert-mini", "gpt-mini", "t5-mini"],
+    "learning_rates": [3e-4, 1e-3],
+    "seeds": 3,
+    "checkpoints": 3,  # pre-training runs of each model; seed s takes number s modulo this
+    "runs": "runs",
+    "examples": 3000,  # at most, of each part
+    "epochs": 3,
+    "evaluations": 8,
+}
+TINY = {
+    "learning_rates": [1e-3],
+    "seeds": 1,
+    "runs": "",
+    "examples": 32,
+    "epochs": 1,
+    "evaluations": 2,
+}
+Trial = dict[str, Any]
+CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+
+def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every model at every learning rate and seed."""
+    return [
+        {"model": name, "learning_rate": rate, "seed": seed}
+        for seed in seeds(settings)
+        for name in settings["models"]
+        for rate in settings["learning_rates"]
+    ]
+
+
+def measure(
+    settings: dict[str, Any], model: str, learning_rate: float, seed: int
+) -> dict[str, Any]:
+    """Fine-tune once: the four curves over examples seen, and accuracy on the test sentences."""
+    parts = ("train", "validation", "test")
+    sentences = {part: labelled("movies", part, settings["examples"]) for part in parts}
+    recipe = {key: settings[key] for key in ("epochs", "evaluations")}
+    start = seed % settings["checkpoints"]
+    whole, result = fit(
+        pretrained(settings, model, start),
+        sentences["train"],
+        sentences["validation"],
+        seed,
+        learning_rate=learning_rate,
+        **recipe,
+    )
+    curves = {key: result.curve(key)[1] for key in CURVES}
+    steps = [step * 32 for step in result.curve("validation_accuracy")[0]]
+    return {
+        "checkpoint": checksum(settings, model, start),
+        "examples_seen": steps,
+        **curves,
+        "test_accuracy": accuracy(whole, sentences["test"]),
+    }
+
+
+def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """For each model: the rate with the best mean validation accuracy, its curves, its test."""
+    models = {}
+    for name in dict.fromkeys(trial["model"] for trial in trials):
+        tried: dict[float, list[dict[str, Any]]] = {}
+        for trial in trials:
+            if trial["model"] == name:
+                tried.setdefault(trial["learning_rate"], []).append(trial)
+        ends = {
+            rate: spread([t["validation_accuracy"][-1] for t in ts]) for rate, ts in tried.items()
+        }
+        best = max(ends, key=lambda rate: ends[rate]["mean"])
+        runs = tried[best]
+        models[name] = {
+            "learning_rate": best,
+            "tried": [{"learning_rate": r, "validation_accuracy": e} for r, e in ends.items()],
+            "examples_seen": runs[0]["examples_seen"],
+            **{key: points([run[key] for run in runs]) for key in CURVES},
+            "test_accuracy": spread([run["test_accuracy"] for run in runs]),
+        }
+    return {"models": models}
+
+
+def points(curves: list[list[float]]) -> dict[str, list[float]]:
+    """Mean and standard deviation over seeds at each point of a curve."""
+    spreads = [spread(values) for values in zip(*curves, strict=True)]
+    return {key: [s[key] for s in spreads] for key in ("mean", "sd")}

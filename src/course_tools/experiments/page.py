@@ -1,0 +1,117 @@
+"""The book's page "Measured results", written from the records whenever the book is built."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from course_utils import records
+from course_utils.comparison import comparison_table, markdown
+
+Cells = dict[str, str]
+
+
+def page() -> str:
+    """The comparison, then each record: what, how, where, how long, and its results."""
+    names = records.available()
+    both = {"pretraining", "finetuning-curves"} <= set(names)
+    first = f"## The comparison\n\n{COMPARISON}\n\n{comparison_table()}\n\n" if both else ""
+    return first + "\n\n".join(section(records.load(name)) for name in names)
+
+
+COMPARISON = """One column a paradigm: the same text, the same tokenizer, as many parameters and
+FLOPs. ± is the standard deviation over seeds. A loss is per token that *this* objective predicts,
+so the losses of different columns do not compare; only for the causal model do they add up to bits
+per byte of text. The last row compares: accuracy on movie sentences after fine-tuning."""
+
+
+def section(made: dict[str, Any]) -> str:
+    """One record as a section: facts, then results."""
+    facts = markdown(["", ""], [[key, value] for key, value in conditions(made).items()])
+    tables = [listing(name, content) for name, content in made["results"].items()]
+    what = re.sub(r"^F(\d):", r"Figure 9.\1:", capital(made["measures"]))
+    parts = [f"## {made['name']}", what + ".", *filter(None, tables), facts]
+    return "\n\n".join(parts)
+
+
+def conditions(made: dict[str, Any]) -> Cells:
+    """What a reader needs to judge the numbers or to measure them again."""
+    data = (f"{name} (`{found['sha256'][:12]}`)" for name, found in made["data"].items())
+    software = (f"{name} {number}" for name, number in made["software"].items())
+    changed = ", with changes" if made["dirty"] else ""
+    return {
+        "command": f"`{made['command']}`",
+        "time": f"{made['seconds'] / 60:.1f} minutes, {len(made['trials'])} trials, {made['date']}",
+        "configuration": ", ".join(f"{k} {plain(v)}" for k, v in made["settings"].items()),
+        "data, sha256": ", ".join(data) or "none",
+        "machine": f"{made['machine']}, threads: {made['threads']}",
+        "software": ", ".join(software),
+        "code": f"commit {made['commit']}{changed}",
+    }
+
+
+def plain(value: Any) -> str:
+    """A setting without the brackets of Python."""
+    if isinstance(value, list):
+        return " ".join("×".join(map(str, v)) if isinstance(v, list) else str(v) for v in value)
+    return "all" if value is None else f"`{value}`" if isinstance(value, str) else str(value)
+
+
+def listing(name: str, content: Any) -> str:
+    """A table of a list of entries, or of a dict of them; a line for anything else."""
+    if isinstance(content, list) and content:
+        return grid([flat(entry) for entry in content])
+    if is_table(content):
+        return grid([{name.rstrip("s"): key} | flat(entry) for key, entry in content.items()])
+    shown = flat({name: content})
+    return "; ".join(f"{key} {value}" for key, value in shown.items()) + "." if shown else ""
+
+
+def is_table(content: Any) -> bool:
+    """Whether it is a dict of entries."""
+    return isinstance(content, dict) and bool(content) and all(map(is_entry, content.values()))
+
+
+def is_entry(content: Any) -> bool:
+    """Whether it is a dict that is no spread."""
+    return isinstance(content, dict) and "values" not in content
+
+
+def flat(entry: dict[str, Any]) -> Cells:
+    """Column → text; dicts inside become columns of their own, curves and lists are left out."""
+    cells: Cells = {}
+    for key, value in entry.items():
+        label = key.replace("_", " ")
+        if is_entry(value):
+            cells |= {f"{label}, {inner}": text for inner, text in flat(value).items()}
+        elif isinstance(value, dict):
+            error = f" ± {value['sd']:.2g}" if len(value["values"]) > 1 else ""
+            cells[label] = number(value["mean"]) + error
+        elif not isinstance(value, list):
+            cells[label] = number(value)
+    return cells
+
+
+def number(value: Any) -> str:
+    """Digits as far as they say something; nothing for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.3g}" if abs(value) < 1e-2 or abs(value) >= 1e5 else f"{value:.4g}"
+    if isinstance(value, int | float):
+        return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"
+    return f"{{cite:t}}`{value}`" if re.fullmatch(r"[a-z]+-\d{4}-[a-z0-9]+", value) else str(value)
+
+
+def grid(rows: list[Cells]) -> str:
+    """Rows with some or all columns in common as one table; a few wide ones stand upright."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [columns, *([row.get(column, "–") for column in columns] for row in rows)]
+    if len(rows) <= 5 and len(columns) > 6:
+        lines = list(map(list, zip(*lines, strict=True)))
+    return markdown(lines[0], lines[1:])
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,135 @@
+"""What `course grade` does: a folder of submissions, or the proof that the graders grade."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from course_tools.grading import selftest
+from course_tools.grading.collect import safe
+from course_tools.grading.grade import Setup, Stopped, grade_folder
+from course_tools.grading.jail import Jail
+from course_utils.grading.item import Item
+from course_utils.grading.items import all_items
+
+BANKS = Path("tests/grading/answers")
+HEAD = """| Exercise | Marks | Wrong answers | Caught | Right answers | Full marks |
+|---|---|---|---|---|---|"""
+
+
+def chosen(names: list[str] | None) -> dict[str, Item]:
+    """The items of these names, all if none is given; raises Stopped for an unknown one."""
+    items = all_items()
+    if unknown := [name for name in names or [] if name not in items]:
+        raise Stopped(f"there is no item {', '.join(unknown)}; there are {', '.join(items)}")
+    return {name: items[name] for name in names or items}
+
+
+def grade(
+    folder: Path,
+    out: Path,
+    setup: Setup,
+    names: list[str] | None,
+    roster: Path | None,
+    jobs: int,
+    dask: str,
+    share: str = "0/1",
+) -> bool:
+    """Grade a folder and say where everything lies; returns whether all are graded."""
+    if not folder.is_dir():
+        raise Stopped(f"there is no folder {folder}")
+    part = re.fullmatch(r"(\d+)/(\d+)", share)
+    if not part or int(part[1]) >= int(part[2]):
+        raise Stopped(f"a share is 0/4, 1/4, 2/4 or 3/4, for example; not {share!r}")
+    students = (
+        [safe(line.strip()) for line in roster.read_text("utf-8").splitlines() if line.strip()]
+        if roster
+        else []
+    )
+    only = list(chosen(names)) if names else None
+    with contextlib.ExitStack() as stack:
+        executor = None
+        if dask:
+            from distributed import Client
+
+            executor = stack.enter_context(Client(dask)).get_executor()
+        done = grade_folder(
+            folder,
+            out,
+            setup,
+            jobs=jobs,
+            only=only,
+            roster=students,
+            executor=executor,
+            share=(int(part[1]), int(part[2])),
+        )
+    if int(part[2]) > 1:
+        print(f"Share {share} is in {out / 'results'}; reports are written without --share.")
+        return done
+    print(f"{out / 'marks.csv'}, {out / 'feedback'}, gradescope, canvas.csv, free_text.csv")
+    if not done:
+        print("Not all are graded: see the status columns of marks.csv.")
+    return done
+
+
+def self_test(setup: Setup, names: list[str] | None, jobs: int, page: Path | None = None) -> bool:
+    """Grade every bank in the jail and print the table; returns whether all came out right.
+
+    The rows also go into the table of the book's `page`, if one is given.
+    """
+    with Jail(setup.limits, setup.unsafe) as jail:
+        jail.probe()
+    print(HEAD)
+    faults = []
+    for item in chosen(names).values():
+        row, found = test_item(item, setup, jobs)
+        print(row, flush=True)
+        if page:
+            page.write_text(with_row(row, page.read_text("utf-8")), "utf-8")
+        faults += found
+    print("\n".join(faults) or "Every answer got what it deserves.")
+    return not faults
+
+
+def test_item(item: Item, setup: Setup, jobs: int) -> tuple[str, list[str]]:
+    """Grade the bank of one item; returns its row of the table, and what came out wrong."""
+    bank = [selftest.right("the reference", ""), *selftest.load_bank(BANKS, item)]
+
+    def judged(part: list[selftest.Answer]) -> dict[str, list[str]]:
+        with Jail(setup.limits, setup.unsafe) as jail, selftest.Copies(jail, item, setup) as copies:
+            found = {a.name: selftest.faults(a, copies.marks(a.source)) for a in part}
+        return {name: [f"{t} (seed {copies.seed})" for t in texts] for name, texts in found.items()}
+
+    found: dict[str, list[str]] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        for some in pool.map(judged, [bank[n::jobs] for n in range(jobs)]):
+            found |= some
+    counts = []
+    for group in ([a for a in bank if a.loses], [a for a in bank[1:] if not a.loses]):
+        counts += [len(group), sum(not found[a.name] for a in group)]
+    row = f"| {item.name} | {item.points:g} | " + " | ".join(map(str, counts)) + " |"
+    return row, [f"{item.name}, {name}: {t}" for name, texts in found.items() for t in texts]
+
+
+def with_row(row: str, page: str) -> str:
+    """A page with this row in its table of the self-test, in place of the item's old one."""
+    name = row.split("|")[1]
+    rows = [line for line in block("self-test", page).splitlines() if line not in HEAD]
+    kept = [line for line in rows if line.split("|")[1] != name]
+    return between("self-test", "\n".join([HEAD, *sorted([*kept, row])]), page)
+
+
+def block(name: str, page: str) -> str:
+    """What stands between the markers <!-- name --> and <!-- end -->; raises ValueError."""
+    parts = re.split(f"<!-- {name} -->\n(.*?)<!-- end -->", page, flags=re.S)
+    if len(parts) != 3:
+        raise ValueError(f"the page needs one pair of <!-- {name} --> and <!-- end -->")
+    return parts[1]
+
+
+def between(name: str, text: str, page: str) -> str:
+    """A page with other text between the markers of that name."""
+    old = f"<!-- {name} -->\n{block(name, page)}"
+    return page.replace(old, f"<!-- {name} -->\n{text}\n")

@@ -1,0 +1,234 @@
+"""Grade a folder of submissions: one independent task each, results on disk, reports at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from course_tools.grading import report
+from course_tools.grading.collect import Found, collect
+from course_tools.grading.jail import Jail, Limits, exposed
+from course_tools.grading.jailed import Jailed
+from course_tools.grading.judge import Mark, judge, load_hidden
+from course_tools.grading.notebook import Submission, Unreadable, read_bytes
+from course_utils.grading import item as item_module
+from course_utils.grading.item import Item, Wrong
+from course_utils.grading.items import all_items
+
+CODE = (Path(__file__).parent, Path(item_module.__file__).parent)
+# from the gravest: a person reads a status from left to right
+STATES = ("grader error", "timed out", "crashed", "needs marking")
+
+
+class Stopped(RuntimeError):
+    """Grading cannot begin or go on; nobody's marks were touched."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where the checks are, and how a submission is run."""
+
+    solutions: Path
+    exercises: Path
+    limits: Limits = field(default_factory=Limits)
+    unsafe: bool = False
+    seed: int | None = None  # None: drawn for each submission
+
+
+@cache
+def fingerprint(hidden: Path, limits: Limits) -> str:
+    """Hash of all code that decides about marks: another one grades everything anew."""
+    digest = hashlib.sha256(repr(limits).encode())
+    for path in [*(p for folder in CODE for p in sorted(folder.rglob("*.py"))), hidden]:
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def key(content: bytes, item: Item, setup: Setup) -> str:
+    """What a result depends on: the submission and the checks."""
+    checks = fingerprint(setup.solutions / f"hidden/{item.name.lower()}.py", setup.limits)
+    return hashlib.sha256(hashlib.sha256(content).digest() + checks.encode()).hexdigest()
+
+
+def grade_file(path: Path, item_name: str, setup: Setup) -> dict:
+    """Grade one notebook for one item; returns plain data, also when it cannot be read."""
+    item, started = all_items()[item_name], time.monotonic()
+    result = {"item": item.name, "file": path.name, "max": item.points, "marks": [], "notes": []}
+    try:
+        content = read_bytes(path)
+        result["key"] = key(content, item, setup)
+        result |= run(item, Submission.parse(content).graded, setup)
+    except Unreadable as error:
+        result |= {"status": "unreadable", "notes": [f"The file was not read: {error}."]}
+    except Exception:
+        result |= {"status": "grader error", "log": traceback.format_exc()[-4000:]}
+    return result | {"seconds": round(time.monotonic() - started, 3)}
+
+
+def run(item: Item, cells: list[str], setup: Setup) -> dict:
+    """Run the cells in a jail and judge the answers."""
+    hidden = load_hidden(setup.solutions / "hidden", item)
+    seed = secrets.randbits(64) if setup.seed is None else setup.seed
+    with Jail(setup.limits, setup.unsafe) as jail, Jailed(jail, cells) as student:
+        marks = judge(item, hidden, student, seed)
+        texts = {mark.part: free_text(student, item, mark) for mark in marks}
+        notes = [f"Cell {n + 1}: {note}" for n, note in sorted(student.notes.items())]
+    return {
+        "status": status(marks),
+        "marks": [mark.plain() for mark in marks],
+        "texts": {part: text for part, text in texts.items() if text},
+        "notes": notes,
+        "seed": seed,
+    }
+
+
+def status(marks: list[Mark]) -> str:
+    """The gravest state of any part; "graded" if there is none."""
+    states = {mark.state for mark in marks}
+    return next((state for state in STATES if state in states), "graded")
+
+
+def free_text(student: Jailed, item: Item, mark: Mark) -> str:
+    """What a person is to mark; empty for other parts."""
+    if mark.state != "needs marking":
+        return ""
+    try:
+        text = str(student.value(item.parts[mark.part].names[0]))[:20_000]
+    except Wrong:
+        return "(could not be read again)"
+    return text.encode("utf-8", "replace").decode()
+
+
+# -- the canary --------------------------------------------------------------------------------
+
+
+def canary(item: Item, setup: Setup) -> None:
+    """Grade the reference and the blank exercise: all and nothing, or Stopped."""
+    for folder, share in ((setup.solutions, 1.0), (setup.exercises, 0.0)):
+        path = folder / f"{item.notebook}.ipynb"
+        if not path.is_file():
+            raise Stopped(f"{path} is missing (make exercises writes the blank ones)")
+        result = grade_file(path, item.name, setup)
+        parts = [mark for mark in result["marks"] if not item.parts[mark["part"]].is_text]
+        wanted = share * sum(mark["points"] for mark in parts)
+        if not parts or sum(mark["earned"] or 0 for mark in parts) != wanted:
+            lines = [f"  {m['part']}: {m['state']}. {m['feedback']} {m['log']}" for m in parts]
+            lines += result["notes"] + [result.get("log", "")]
+            kind = "reference solution" if share else "blank exercise"
+            raise Stopped(
+                f"Canary: the {kind} of {item.name} did not get {wanted:g} points. Nothing was "
+                "graded.\n" + "\n".join(filter(None, lines))
+            )
+
+
+# -- a class -----------------------------------------------------------------------------------
+
+
+def grade_folder(
+    folder: Path,
+    out: Path,
+    setup: Setup,
+    *,
+    jobs: int = 1,
+    only: list[str] | None = None,
+    roster: list[str] | None = None,
+    executor: Executor | None = None,
+    share: tuple[int, int] = (0, 1),
+    say: Callable[[str], None] = print,
+) -> bool:
+    """Grade every submission below `folder` and write the reports to `out`.
+
+    With a `share` (k, n) only every n-th submission from the k-th on, and no reports: those are
+    for the run that finds all results there.
+
+    Returns whether every student of every item has the status "graded". Raises Stopped before any
+    submission is touched when the canary fails, NoJail when there is no jail.
+    """
+    items = {name: all_items()[name] for name in only or all_items()}
+    if seen := [] if setup.unsafe else exposed([setup.solutions, folder, out]):
+        raise Stopped(
+            f"The jail shows {', '.join(map(str, seen))} to those who hand in, for it lies where "
+            "Python or the course's data lie. Move it somewhere else."
+        )
+    with Jail(setup.limits, setup.unsafe) as jail:
+        jail.probe()
+    found = collect(folder, items)
+    used = [name for name in items if only or any(f.item == name for f in found)]
+    mine = found[share[0] :: share[1]]
+    todo = [one for one in mine if one.item and not stored(out, one, setup)]
+    due = [name for name in used if any(one.item == name for one in todo)]
+    for name in due:
+        canary(items[name], setup)
+    if due:
+        say(f"Canary: reference and blank of {', '.join(due)} get all and nothing.")
+    say(f"{len(mine)} submissions, {len(mine) - len(todo)} done before.")
+    pool = executor or ThreadPoolExecutor(jobs)
+    try:
+        tasks = ((one, (one.path, one.item, setup)) for one in todo)
+        for one, result in tqdm(spread(pool, tasks, 2 * jobs), total=len(todo), disable=None):
+            result["student"] = one.student
+            write(place(out, one), json.dumps(result, indent=1))
+    finally:
+        if executor is None:
+            pool.shutdown(cancel_futures=True)
+    if share[1] > 1:
+        return True
+    return report.write_all(out, found, {n: items[n] for n in used}, roster or [], load(out, found))
+
+
+def spread(pool: Executor, tasks: Iterator, ahead: int) -> Iterator[tuple[Found, dict]]:
+    """Run tasks on a pool, few of them waiting at a time; yields results as they come."""
+    running: dict[Future, Found] = {}
+    for one, arguments in tasks:
+        running[pool.submit(grade_file, *arguments)] = one
+        if len(running) >= ahead:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+    for future in list(running):
+        yield running[future], future.result()
+
+
+def place(out: Path, one: Found) -> Path:
+    """Where the result of a submission lies."""
+    return out / "results" / str(one.item) / f"{one.student}.json"
+
+
+def stored(out: Path, one: Found, setup: Setup) -> bool:
+    """Whether there is a result of exactly this file and these checks, and no fault of ours."""
+    try:
+        result = json.loads(place(out, one).read_text("utf-8"))
+        content = read_bytes(one.path)
+    except (OSError, ValueError):
+        return False
+    current = key(content, all_items()[str(one.item)], setup)
+    return result.get("key") == current and result.get("status") != "grader error"
+
+
+def load(out: Path, found: list[Found]) -> dict[tuple[str, str], dict]:
+    """The results on disk, by student and item."""
+    return {
+        (one.student, one.item): json.loads(place(out, one).read_text("utf-8"))
+        for one in found
+        if one.item
+    }
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file all at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
+        file.write(text)
+    os.replace(name, path)

@@ -1,0 +1,167 @@
+"""Write what the live pages load: the models in parts, the tokenizer, and one script of code.
+
+Everything is made of the shipped checkpoints and of `book/site/live`, in a second or two, so that
+nothing generated is committed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from course_tools.web import heads
+from course_tools.web.bundle import bundle
+from course_tools.web.quantize import is_rounded, quantize
+from course_utils import records
+from course_utils.data.sources import CHECKPOINTS
+from course_utils.models import T5, Bert, Gpt
+
+MODELS = ("bert-mini", "gpt-mini", "t5-mini")
+PART = 240_000  # letters a script: small enough that loading a model shows progress
+
+
+def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) -> list[Path]:
+    """Write the script of all live pages and the parts of every model to `folder`.
+
+    Args:
+        source: the modules, `book/site/live`.
+        folder: where the files go; what is there is replaced.
+        models: name → Bert, Gpt or T5; default the shipped checkpoints.
+
+    Raises:
+        ValueError: modules that cannot be bundled, or a model that the page cannot compute.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.js"):
+        old.unlink()
+    headers, written = {}, []
+    for name, packed in everything(shipped() if models is None else models).items():
+        header, data = packed
+        text = base64.b64encode(data).decode()
+        parts = [text[start : start + PART] for start in range(0, len(text), PART)]
+        version = hashlib.sha256(data).hexdigest()[:12]  # a new model is not an old one's file
+        headers[name] = header | {"parts": len(parts), "bytes": len(data), "version": version}
+        for number, part in enumerate(parts):
+            call = f'livePart("{name}", {number}, "{part}");\n'
+            written.append(write(folder / f"{name}-{number}.js", call))
+    worker = bundle(source / "engine/worker.js")
+    page = {"models": headers, "merges": merges(), "worker": worker, "measured": measured()}
+    code = bundle(source / "page/live.js")
+    content = f"window.liveData = {json.dumps(page, separators=(',', ':'))};\n{code}"
+    return [write(folder / "live.js", content), *written]
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a file and return its path."""
+    path.write_text(text, "utf-8")
+    return path
+
+
+def shipped() -> dict[str, Any]:
+    """The mini checkpoints that are there, as models of this package, in their order."""
+    from course_utils.data.sources import load_pretrained
+    from course_utils.models.huggingface import from_hf
+
+    there = [name for name in MODELS if (CHECKPOINTS / name / "model.safetensors").is_file()]
+    return {name: from_hf(load_pretrained(name).model) for name in there}
+
+
+def measured() -> dict[str, Any]:
+    """What live figures show of the committed records; what was not measured is left out."""
+    there = records.available()
+    return {key: make(records.load(name)) for name, (key, make) in SHOWN.items() if name in there}
+
+
+def scaling(made: dict[str, Any]) -> dict[str, Any]:
+    """Our GPTs as [parameters without embeddings, held-out nats a token], and the fitted law."""
+    results = made["results"]
+    points = [[row["parameters"], row["loss"]["mean"]] for row in results["sizes"]]
+    return {"points": points, "fit": results["fit"]}
+
+
+def tuned(made: dict[str, Any]) -> dict[str, Any]:
+    """Test accuracy of each mini, all weights fine-tuned on so many `sentences`."""
+    scores = {name: run["test_accuracy"] for name, run in made["results"]["models"].items()}
+    spread = {name: {"mean": score["mean"], "sd": score["sd"]} for name, score in scores.items()}
+    return spread | {"sentences": made["settings"]["examples"]}
+
+
+def labels(made: dict[str, Any]) -> dict[int, float]:
+    """Mean test accuracy of the pre-trained bert-mini by number of labelled sentences."""
+    rows = [row for row in made["results"]["points"] if row["model"] == "bert-mini, pre-trained"]
+    return {row["examples"]: row["mean"] for row in rows}
+
+
+def flops(made: dict[str, Any]) -> dict[str, float]:
+    """Operations of pre-training each mini, counted."""
+    return {row["model"]: row["formula_flops"] for row in made["results"]["course"]}
+
+
+SHOWN: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+    "scaling-law": ("scaling", scaling),
+    "finetuning-curves": ("tuned", tuned),
+    "data-efficiency": ("labels", labels),
+    "cost": ("flops", flops),
+}
+
+
+def everything(models: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], bytes]]:
+    """Headers and bytes of all that can be loaded: the models, and the small parts upon them."""
+    packed = {name: pack(model) for name, model in models.items()}
+    for name, (kind, config, tensors) in heads.parts().items():
+        packed[name] = pack_tensors(kind, config, tensors)
+    return packed
+
+
+def pack(model: Bert | Gpt | T5) -> tuple[dict[str, Any], bytes]:
+    """A model as a header and bytes. Raises ValueError for a T5 that is not of version 1.0."""
+    config = asdict(model.config)
+    if config.get("gated") or not config.get("tied", True):
+        raise ValueError("the page computes T5 of version 1.0 only: not gated, with a tied head")
+    return pack_tensors(type(model).__name__, config, dict(model.named_parameters()))
+
+
+def pack_tensors(
+    kind: str, config: dict[str, Any], weights: Mapping[str, Tensor]
+) -> tuple[dict[str, Any], bytes]:
+    """Header and bytes: the kind, what it needs to know, and where each tensor lies.
+
+    `tensors` are [name, shape, offset, whole]: whole ones are float32; of the others come a float32
+    scale for each row, then int8.
+    """
+    tensors, data = [], b""
+    for name, weight in weights.items():
+        weight = weight.detach().float().cpu()
+        data += bytes(-len(data) % 4)  # floats begin at a multiple of four
+        whole = not is_rounded(name, weight)
+        tensors.append([name, list(weight.shape), len(data), whole])
+        data += tensor_bytes(weight, whole)
+    return {"kind": kind, "config": config, "tensors": tensors}, data
+
+
+def tensor_bytes(weight: Tensor, whole: bool) -> bytes:
+    """Little-endian bytes of one tensor."""
+    if whole:
+        return weight.numpy().astype("<f4").tobytes()
+    integers, scale = quantize(weight)
+    return scale.numpy().astype("<f4").tobytes() + integers.numpy().tobytes()
+
+
+def merges() -> list[int]:
+    """The tokenizer's merges as ids, two each; merge k makes piece 261 + k.
+
+    Raises ValueError when the ids of the shipped tokenizer are not in that order.
+    """
+    content = json.loads((CHECKPOINTS / "tokenizer/tokenizer.json").read_text("utf-8"))["model"]
+    vocab, pairs = content["vocab"], content["merges"]
+    first = 5 + 256
+    if any(vocab[left + right] != first + k for k, (left, right) in enumerate(pairs)):
+        raise ValueError("merge k of the tokenizer must make the piece 261 + k; the page needs it")
+    return [vocab[piece] for pair in pairs for piece in pair]

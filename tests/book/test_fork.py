@@ -1,0 +1,201 @@
+"""Somebody makes the course theirs: in a copy, with the copy's own command."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from project_copy import MINE, copy_of_project, course
+
+from course_tools.book import identity, notebooks
+from course_tools.book.build import PLACEHOLDER, ROOT, config, pages
+
+TITLE = 'Language Models, "from Scratch": a Course'
+SETTINGS = {"repo": MINE + ".git", "branch": "term/2027", "title": TITLE, "author": "A. N. Other"}
+
+
+def options(**settings: str) -> list[str]:
+    """Write settings as the command wants them."""
+    return [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+
+@pytest.fixture(scope="module")
+def fork(tmp_path_factory):
+    """A copy that was configured."""
+    root = copy_of_project(tmp_path_factory.mktemp("fork"))
+    done = course(root, "configure", *options(**SETTINGS))
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="module")
+def site(fork):
+    """The whole book of the copy."""
+    done = course(fork, "book")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return fork / "_build/html"
+
+
+def texts(root: Path) -> dict[str, str]:
+    """Every text file, by path."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix in (".md", ".ipynb", ".yml", ".toml", ".cff", ".py"):
+            found[str(path.relative_to(root))] = path.read_text("utf-8")
+    return found
+
+
+def test_no_file_names_the_old_place(fork):
+    names = [name for name, text in texts(fork).items() if PLACEHOLDER in text]
+    # an example that is brought in line when it is used, and the code that knows the placeholder
+    assert names == ["book/adapting.md", "src/course_utils/book.py"]
+
+
+def test_everything_names_the_new_one(fork):
+    settings = config(fork)
+    assert settings["title"] == TITLE and settings["author"] == "A. N. Other"
+    assert settings["repository"]["url"] == MINE
+    assert notebooks.install_line(fork) == f"git+{MINE}@term/2027"
+    installing = [
+        p for p in notebooks.all_notebooks(fork) if f"git+{MINE}@term/2027" in p.read_text()
+    ]
+    assert len(installing) == len(
+        [p for p in notebooks.all_notebooks(fork) if "%pip" in p.read_text()]
+    )
+    assert len(installing) > 5
+    for name in identity.TITLED:
+        assert (fork / name).read_text().startswith(f"# {TITLE}\n")
+    readme = (fork / "README.md").read_text()
+    assert f"{MINE}/actions/workflows/test.yml/badge.svg" in readme
+    assert "colab.research.google.com/github/someone/their-course/blob/term/2027/" in readme
+
+
+def test_the_citation_file(fork):
+    cited = yaml.safe_load((fork / "CITATION.cff").read_text())
+    assert cited["cff-version"] == "1.2.0" and cited["title"] == TITLE
+    assert cited["repository-code"] == MINE and cited["authors"] == [{"name": "A. N. Other"}]
+    assert cited["license"] == ["Apache-2.0", "CC-BY-4.0"]
+
+
+def test_only_first_cells_of_notebooks_changed(fork):
+    for path in notebooks.all_notebooks(fork):
+        before = nbformat.read(ROOT / path.relative_to(fork), 4).cells
+        for old, new in zip(before, nbformat.read(path, 4).cells, strict=True):
+            if "%pip" in new.source:
+                assert old.source.count("\n") == new.source.count("\n")
+            else:
+                assert old == new
+
+
+@pytest.mark.slow
+def test_no_page_of_its_book_names_the_old_place_or_title(site):
+    old = html.escape(config()["title"])
+    found = {p.relative_to(site).as_posix(): p.read_text("utf-8") for p in site.rglob("*.html")}
+    named = [name for name, text in found.items() if PLACEHOLDER in text or old in text]
+    assert named == ["book/adapting.html"]  # the example of a cell, as above
+
+
+@pytest.mark.slow
+def test_its_preview_shows_its_title(fork, site, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(fork / "book/site"))
+    draw = __import__("findable").draw
+    for title in (TITLE, config()["title"]):
+        draw(title, tmp_path / "drawn.png")
+        same = (tmp_path / "drawn.png").read_bytes() == (site / "social.png").read_bytes()
+        assert same == (title == TITLE)
+
+
+@pytest.mark.slow
+def test_its_book_leads_to_the_new_one(fork, site):
+    for page in pages(fork):
+        soup = BeautifulSoup((site / f"{page}.html").read_text("utf-8"), "html.parser")
+        links = {link["href"] for link in soup.find_all("a", href=True)}
+        (source,) = (path for path in fork.glob(f"{page}.*") if path.suffix in (".md", ".ipynb"))
+        name = source.relative_to(fork).as_posix()
+        assert f"{MINE}/edit/term/2027/{name}" in links
+        assert any(link.startswith(f"{MINE}/issues/new?title=") for link in links)
+        if source.suffix == ".ipynb":
+            colab = f"{MINE}/blob/term/2027/{name}".replace("https://github.com", "/github")
+            assert f"https://colab.research.google.com{colab}" in links
+            assert f"git+{MINE}@term/2027" in soup.get_text()
+        there = f"https://someone.github.io/their-course/{page}.html"
+        assert soup.find("link", rel="canonical")["href"] == there
+        assert f"<loc>{there}</loc>" in (site / "sitemap.xml").read_text("utf-8")
+        assert soup.find("meta", property="og:site_name")["content"] == TITLE
+
+
+def test_the_settings_keep_their_comments(fork):
+    comments = [
+        [line.partition("#")[2] for line in (root / "_config.yml").read_text().splitlines()]
+        for root in (ROOT, fork)
+    ]
+    assert comments[0] == comments[1]
+
+
+def test_a_second_time_changes_nothing(fork):
+    before = texts(fork)
+    done = course(fork, "configure", *options(**SETTINGS))
+    assert done.stdout.strip() == "Everything is in line." and texts(fork) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"repo": "github.com/me/mine"}, "is no address"),
+        ({"repo": "https://user:secret@github.com/me/mine"}, "is no address"),
+        ({"repo": 'https://github.com/me/mine" && true "'}, "is no address"),
+        ({"branch": "../x"}, "is no name of a branch"),
+        ({"branch": "a b"}, "is no name of a branch"),
+        ({"title": "two\nlines"}, "one line each"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_changes(tmp_path, settings, said):
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    before = (tmp_path / "_config.yml").read_bytes()
+    with pytest.raises(ValueError, match=said):
+        identity.change(**settings, root=tmp_path)
+    assert (tmp_path / "_config.yml").read_bytes() == before
+
+
+def test_the_project_itself_is_in_line(tmp_path):
+    """What is committed is what `course configure` would write."""
+    assert (ROOT / "CITATION.cff").read_text() == identity.citation()
+    for name in identity.TITLED:
+        assert (ROOT / name).read_text().startswith(f"# {config()['title']}\n")
+    assert identity.BADGES.search((ROOT / "README.md").read_text())
+
+
+# -- who grades: a private repository and a public one --------------------------------------------
+
+
+def test_what_students_see_holds_no_answers_and_no_history(tmp_path):
+    """The instructor guide's own lines, run in a copy."""
+    guide = (ROOT / "book/instructors.md").read_text("utf-8")
+    (lines,) = re.findall(r"```bash\n(git switch --orphan public.*?)```", guide, re.DOTALL)
+    root, public = copy_of_project(tmp_path / "private"), tmp_path / "public.git"
+    for name in ("handed-in/ann.ipynb", "marks/marks.csv", "students.txt"):  # as after a term
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("personal")
+    who = "git config user.name A && git config user.email a@b.c"
+    begin = f"git init -q -b main && {who} && git add -A && git commit -qm all"
+    script = f"git init -q --bare {public} && {begin}\n{lines.replace('PUBLIC-URL', str(public))}"
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    def git(*words: str, where: Path = public) -> list[str]:
+        command = ["git", "-C", str(where), *words]
+        return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+
+    names = git("ls-tree", "-r", "--name-only", "main")
+    assert "src/course_utils/grading/public.py" in names and len(names) > 200
+    private = re.compile("solution|hidden|answers|^tests/|handed-in|^marks|students.txt")
+    assert not [name for name in names if private.search(name)]
+    assert len(git("log", "--oneline", "main")) == 1
+    assert "solutions" in git("ls-tree", "--name-only", "HEAD", where=root)

@@ -1,0 +1,87 @@
+"""The bench of the grader: a class that is killed half-way, and tables that say what was found."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from course_tools.cli import app
+from course_tools.grading import bench, command, selftest
+from course_utils.grading.items import all_items
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = (ROOT / "book/instructors.md").read_text("utf-8")
+T1 = all_items()["T1"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("the_jail_starts")
+def test_a_class_that_is_killed_half_way_comes_out_the_same(tmp_path):
+    row = bench.interrupted(ROOT, tmp_path, T1, 30)
+    assert 15 <= row["killed_after"] < 30 and row["killed"]["killed"]
+    assert not row["resumed"]["killed"] and not row["whole"]["killed"]
+    assert 0 < row["whole"]["grader"] < row["whole"]["all"]
+    assert row["resumed"]["all"] < 2**30  # bounded, whatever the number of submissions
+
+
+def test_a_class_holds_answers_of_known_worth(tmp_path):
+    deserved = bench.hand_in(tmp_path / "in", ROOT, T1, 60)
+    assert len(list((tmp_path / "in").glob("*.ipynb"))) == len(deserved) == 60
+    assert len({path.read_bytes() for path in (tmp_path / "in").iterdir()}) == 60
+    assert deserved["student0000"] == 8 and 0 < min(deserved.values()) < 8
+
+
+def test_the_sentences_hold_whatever_was_measured():
+    """A second worker may gain, or not; nbgrader may be faster."""
+    record = json.loads((ROOT / "book/records/grading.json").read_text())
+    for row in record["rows"]:
+        row |= {way: {"seconds": s} for way, s in zip(bench.WAYS, (20.0, 40.0, 10.0), strict=True)}
+    assert bench.table(record).count("| 0.5 × | 0.5 × |") == len(record["rows"])
+
+
+def test_a_class_too_small_is_no_record():
+    done = CliRunner().invoke(app, ["bench", "--grading", "--record", "--submissions", "999"])
+    assert done.exit_code == 1 and "1,000 at least" in done.output
+
+
+def test_a_command_that_fails_is_no_measurement(tmp_path):
+    with pytest.raises(RuntimeError, match="failed"):
+        bench.watched(["false"], tmp_path)
+
+
+# -- what the guide says ---------------------------------------------------------------------------
+
+
+def test_the_guide_shows_the_record_of_the_bench():
+    record = json.loads((ROOT / "book/records/grading.json").read_text())
+    assert command.block("graded", GUIDE).strip() == bench.table(record).strip()
+    assert record["class"]["submissions"] // 2 <= record["class"]["killed_after"]
+
+
+def test_the_record_is_of_a_class_of_a_thousand():
+    record = json.loads((ROOT / "book/records/grading.json").read_text())
+    assert record["class"]["submissions"] >= bench.LARGE == 1000, "course bench --grading --record"
+
+
+def test_the_guide_shows_the_self_test_of_every_bank_as_it_is():
+    rows = command.block("self-test", GUIDE).strip().splitlines()
+    assert "\n".join(rows[:2]) == command.HEAD
+    found = {row.split("|")[1].strip(): row for row in rows[2:]}
+    assert list(found) == sorted(all_items())
+    for name, item in all_items().items():
+        bank = selftest.load_bank(ROOT / "tests/grading/answers", item)
+        wrong = sum(bool(answer.loses) for answer in bank)
+        cells = [name, f"{item.points:g}", wrong, wrong, len(bank) - wrong, len(bank) - wrong]
+        assert found[name] == f"| {' | '.join(map(str, cells))} |", "course grade --self-test"
+
+
+def test_a_row_replaces_that_of_its_item():
+    page = f"a\n<!-- self-test -->\n{command.HEAD}\n| P1 | 1 |\n| T1 | 2 |\n<!-- end -->\nb\n"
+    once = command.with_row("| P5 | 3 |", page)
+    assert command.block("self-test", once).splitlines()[2:] == ["| P1 | 1 |", "| P5 | 3 |",
+                                                                 "| T1 | 2 |"]  # fmt: skip
+    assert command.with_row("| P1 | 9 |", once).count("| P1 |") == 1
+    assert once.startswith("a\n") and once.endswith("<!-- end -->\nb\n")
+    with pytest.raises(ValueError, match="pair of"):
+        command.block("other", page)

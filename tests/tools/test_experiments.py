@@ -1,0 +1,456 @@
+"""Every experiment runs, records are whole or not there, committed ones are what the code makes."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from course_tools.cli import app
+from course_tools.experiments import (
+    data_efficiency,
+    few_shot,
+    intent_slots,
+    masking,
+    page,
+    pretraining,
+    scaling,
+    ship,
+    spans,
+    table,
+)
+from course_tools.experiments.table import EXPERIMENTS, Experiment
+from course_utils import comparison, minis, records
+from course_utils.data import sources
+from course_utils.data.examples import draw
+from course_utils.data.tokenizers import load_tokenizer
+from course_utils.prompting import label_probabilities
+from course_utils.recipes import RECIPES
+
+COMMITTED = records.available()
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory):
+    """Make the tiny record of an experiment, once."""
+    made: dict[str, dict] = {}
+
+    def make(name: str) -> dict:
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            made[name] = records.read_json(table.run(name, tiny=True, out=folder, say=quiet))
+        return made[name]
+
+    return make
+
+
+def paths(content: object, names: set[str], place: str = "") -> set[str]:
+    """Where there is something in a record; names of models and the like are all one "*"."""
+    if isinstance(content, dict):
+        inner = [(f"{place}.{'*' if k in names else k}", v) for k, v in content.items()]
+    elif isinstance(content, list):
+        inner = [(f"{place}[]", v) for v in content]
+    else:
+        return set()
+    return {p for p, _ in inner}.union(*(paths(v, names, p) for p, v in inner))
+
+
+def shape(made: dict) -> set[str]:
+    """Paths of results and trials of a record."""
+    full = EXPERIMENTS[made["name"]].settings
+    names = {str(v) for value in full.values() if isinstance(value, list) for v in value}
+    return paths({key: made[key] for key in ("results", "trials")}, names)
+
+
+def rounded(content: object) -> object:
+    """To ten digits: the last ones of a fit differ from processor to processor."""
+    return json.loads(json.dumps(content), parse_float=lambda text: f"{float(text):.10g}")
+
+
+# -- every experiment ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_code_of_an_experiment_is_alive(name, tiny):
+    made = tiny(name)
+    records.check(made)
+    assert made["command"] == f"course run {name} --tiny"
+    full = EXPERIMENTS[name]
+    assert len(full.trials({**full.settings, "seed": 0})) >= len(made["trials"])
+    if name in COMMITTED:
+        assert shape(made) == shape(records.load(name))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_record_names_no_host_and_no_path(name, tiny):
+    text = json.dumps(tiny(name))
+    for private in (platform.node(), str(Path.home()), str(records.SOURCE), "/tmp", "/var"):
+        assert f'"{private}' not in text and f"{private}/" not in text
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_record_is_of_the_full_experiment(name):
+    made, full = records.load(name), EXPERIMENTS[name]
+    assert made["command"] == f"course run {name}" and made["seed"] == 0
+    settings = {k: v for k, v in full.settings.items() if k != "sources"}
+    assert made["settings"] == json.loads(json.dumps(settings))
+    assert len(made["trials"]) == len(full.trials({**full.settings, "seed": 0}))
+    again = full.summarise([*made["trials"]])
+    assert rounded(again) == rounded(made["results"])  # nothing in it was picked by hand
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_record_is_of_the_data_we_load(name):
+    made = records.load(name)
+    assert list(made["data"]) == EXPERIMENTS[name].settings["sources"]
+    kinds = {row.name: row.kind for row in sources.rows()}
+    for source, found in made["data"].items():
+        if kinds[source] == "pretrained":  # of the package; its model need not be loaded for that
+            assert found["sha256"] in {wheel.sha256 for wheel in sources.WHEELS.values()}
+        else:
+            assert found == records.fingerprint(source)
+
+
+def test_the_recipes_are_the_best_of_as_many_tries():
+    chosen = records.load("pretraining-tries")["results"]["chosen"]
+    assert set(chosen) == set(RECIPES) and len({best["tries"] for best in chosen.values()}) == 1
+    for name, row in RECIPES.items():
+        best = chosen[name]
+        assert row.settings["learning_rate"] == best["learning_rate"]
+        assert row.settings.get("embedding_rate", 1.0) == best["embedding_rate"]
+        assert (len(row.lengths) > 1) is best["growing"]
+
+
+# -- records -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """An experiment of three trials that counts how often it measures and can be made to fail."""
+    calls: list[int] = []
+    state = {"calls": calls, "broken": False}
+
+    def measure(settings: dict, number: int) -> dict:
+        calls.append(number)
+        if state["broken"] and number == 1:
+            raise RuntimeError("the lights went out")
+        return {"value": number * settings["factor"]}
+
+    monkeypatch.setitem(
+        EXPERIMENTS,
+        "toy",
+        Experiment(
+            "nothing",
+            1.0,
+            {"sources": [], "numbers": [0, 1, 2], "factor": 2},
+            {"factor": 3},
+            lambda settings: [{"number": n} for n in settings["numbers"]],
+            measure,
+            lambda trials: {"sum": sum(t["value"] for t in trials)},
+        ),
+    )
+    return state
+
+
+def test_a_half_run_leaves_no_record_and_goes_on(toy, tmp_path):
+    toy["broken"] = True
+    with pytest.raises(RuntimeError, match="lights"):
+        table.run("toy", out=tmp_path, say=quiet)
+    assert not list(tmp_path.glob("*.json")) and toy["calls"] == [0, 1]
+    toy["broken"] = False
+    made = records.read_json(table.run("toy", out=tmp_path, say=quiet))
+    assert toy["calls"] == [0, 1, 1, 2]  # the first trial was not measured again
+    assert made["results"] == {"sum": 6}
+    assert {path.name for path in tmp_path.iterdir()} == {"trials", "toy.json"}
+
+
+def test_other_settings_are_other_trials(toy, tmp_path):
+    table.run("toy", out=tmp_path, say=quiet)
+    made = records.read_json(table.run("toy", out=tmp_path, tiny=True, say=quiet))
+    assert made["results"] == {"sum": 9} and len(toy["calls"]) == 6
+
+
+def test_only_the_full_run_at_seed_0_replaces_a_record_of_the_book(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(records, "RECORDS", tmp_path / "book")
+    assert table.run("toy", tiny=True, say=quiet).parent == Path("runs/toy-tiny")
+    assert table.run("toy", seed=1, say=quiet).parent == Path("runs/toy-seed1")
+    assert not (tmp_path / "book").exists()
+    assert table.run("toy", say=quiet).parent == tmp_path / "book"
+    assert records.load("toy")["results"] == {"sum": 6}
+
+
+def test_a_record_that_is_not_right_is_refused(toy, tmp_path, monkeypatch):
+    path = table.run("toy", out=tmp_path, say=quiet)
+    good = records.read_json(path)
+    for change, message in [
+        ({"results": {}}, "nothing in"),
+        ({"seconds": "3"}, "another type"),
+        ({"seconds": -1.0}, "seconds"),
+        ({"extra": 1}, "missing or unknown"),
+    ]:
+        bad = good | change
+        with pytest.raises(ValueError, match=message):
+            records.check(bad | {"sha256": records.seal(bad)})
+    with pytest.raises(ValueError, match="JSON"):
+        records.save(good | {"results": {"sum": float("nan")}}, tmp_path / "nan")
+    assert not list((tmp_path / "nan").glob("*.json"))
+    monkeypatch.setattr(records, "RECORDS", tmp_path)
+    path.write_text(path.read_text().replace('"sum": 6', '"sum": 7'))
+    with pytest.raises(ValueError, match="changed by hand"):
+        records.load("toy")
+    with pytest.raises(ValueError, match="course run masking"):
+        records.load("masking")
+
+
+def test_a_record_says_where_its_code_was_changed(tmp_path, monkeypatch):
+    git = records._git
+    monkeypatch.setattr(records, "_git", lambda *a: "" if a[0] == "log" else git(*a))
+    assert records.commit() == {
+        "commit": f"version {records.version('course-utils')}",
+        "dirty": False,
+    }
+    answers = {"log": "abc1234", "status": " M src/course_utils/bench.py"}
+    monkeypatch.setattr(records, "_git", lambda *a: answers[a[0]])
+    assert records.commit() == {"commit": "abc1234", "dirty": True}
+
+
+def test_the_command_lists_estimates_and_refuses(toy):
+    shown = CliRunner().invoke(app, ["run"])
+    assert shown.exit_code == 0 and toy["calls"] == []
+    assert all(name in shown.stdout for name in EXPERIMENTS) and "in all" in shown.stdout
+    refused = CliRunner().invoke(app, ["run", "nonsense"])
+    assert refused.exit_code == 1 and "scaling-law" in refused.stderr
+
+
+def test_all_prints_the_whole_estimate_first(toy, tmp_path, monkeypatch):
+    for name in set(EXPERIMENTS) - {"toy"}:
+        monkeypatch.delitem(EXPERIMENTS, name)
+    monkeypatch.setitem(EXPERIMENTS, "second", EXPERIMENTS["toy"])
+    shown = CliRunner().invoke(app, ["run", "all", "--out", str(tmp_path)])
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.index("2 min  in all") < shown.stdout.index("toy 1/3")
+    assert {p.name for p in tmp_path.rglob("*.json")} >= {"toy.json", "second.json"}
+
+
+# -- what the experiments compute with -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["bert-mini", "gpt-mini", "t5-mini"])
+def test_the_flop_formula_agrees_with_what_pytorch_counts(name):
+    for step in pretraining.one_step(name):
+        assert step["formula"] == pytest.approx(step["counted"], rel=0.02)
+
+
+def test_a_power_law_is_found_again():
+    sizes = np.array([1e4, 1e5, 1e6, 1e7])
+    alpha, scale = scaling.fit(sizes, (8.8e13 / sizes) ** 0.076)
+    assert alpha == pytest.approx(0.076) and scale == pytest.approx(13.9445, abs=1e-3)
+
+
+def test_the_interval_of_alpha_grows_with_the_noise():
+    draw = np.random.default_rng(0)
+
+    def width(noise: float) -> float:
+        runs = [
+            {"parameters": n, "loss": (1e13 / n) ** 0.1 * float(np.exp(noise * draw.normal()))}
+            for n in (10**4, 10**5, 10**6, 10**7)
+            for _ in range(2)
+        ]
+        low, high = scaling.interval(runs, samples=200)
+        assert low <= 0.1 <= high or noise == 0
+        return high - low
+
+    assert width(0.0) < 1e-9 < width(0.02) < width(0.1)
+
+
+def test_pairs_for_nsp_follow_or_come_from_another_row():
+    ids = torch.arange(100, 100 + 64 * 61).view(64, 61) % 4000 + 90
+    plain = masking.pair(ids, None)
+    assert plain.inputs["input_ids"].shape == (64, 64) and not plain.next_sentence_label.any()
+    assert (plain.inputs["token_type_ids"].sum(1) == 32).all()
+    drawn = masking.pair(ids, torch.Generator().manual_seed(0))
+    second = drawn.inputs["input_ids"][:, 32:-1]
+    same = (second == ids[:, 30:]).all(1)
+    assert (
+        torch.equal(same, drawn.next_sentence_label == 0) and 0.3 < float(same.float().mean()) < 0.7
+    )
+
+
+def test_the_first_token_of_each_span_is_asked_and_no_other():
+    ids = torch.randint(300, 4000, (4, 64), generator=torch.Generator().manual_seed(0))
+    batch = spans.corrupt(ids, 3.0, "x")
+    asked = spans.first_tokens(batch)
+    lowest = load_tokenizer("course").convert_tokens_to_ids("<extra_id_0>") - 63
+    for row, full in zip(asked.labels.tolist(), batch.labels.tolist(), strict=True):
+        after = [full[i] for i in range(1, len(full)) if full[i - 1] >= lowest]
+        assert [label for label in row if label != -100] == after
+    assert asked.num_predicted == int((batch.labels >= lowest).sum()) > 4
+
+
+def test_slots_count_whole():
+    tags = ["B-to_city", "I-to_city", "O", "B-date", "B-date", "I-time"]
+    found = {(0, 2, "to_city"), (3, 4, "date"), (4, 5, "date"), (5, 6, "time")}
+    assert intent_slots.spans(tags) == found
+    half = ["B-to_city", "O", "O", "B-date", "B-date", "I-time"]
+    assert intent_slots.f1([half], [tags]) == pytest.approx(3 / 4)
+    assert intent_slots.f1([["O"]], [["O"]]) == 0.0
+
+
+def test_tags_stand_at_the_first_piece_of_their_word():
+    rows = {"tokens": [["fly", "to", "addis", "ababa"]], "tags": [[0, 0, 3, 4]], "intent": [2]}
+    encoded = intent_slots.encode(rows)
+    assert [tag for tag in encoded.labels[0] if tag != -100] == [0, 0, 3, 4]
+    assert len(encoded.ids[0]) == len(encoded.labels[0]) > 6
+    assert encoded.labels[0][0] == encoded.labels[0][-1] == -100
+
+
+def test_a_failed_fit_is_counted_and_kept():
+    band = data_efficiency.band([0.5, 0.51, 0.8], 0.51)
+    assert band["failed"] == 2 and band["values"] == [0.5, 0.51, 0.8]
+    assert band["low"] < band["mean"] < band["high"]
+
+
+def test_a_larger_draw_contains_the_smaller():
+    small, large = (draw(500, size, 3) for size in (32, 100))
+    assert set(small) < set(large) and len(draw(500, 0, 3)) == 500
+    assert small != draw(500, 32, 4)
+
+
+def test_a_prompt_read_once_gives_the_same_as_read_with_each_text():
+    model, tokenizer = few_shot.decoder("")
+    prompt, texts, words = "The sea is wide.\n\n", ["the ship", "a long way home"], (" a", " the")
+    once = label_probabilities(model, tokenizer, prompt, texts, words)
+    whole = [tokenizer(t, add_special_tokens=False)["input_ids"] for t in (prompt, *texts)]
+    for row, ids in zip(once, whole[1:], strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([whole[0] + ids])).logits[0, -1]
+        firsts = [tokenizer(w, add_special_tokens=False)["input_ids"][0] for w in words]
+        assert torch.allclose(row, logits[firsts].softmax(-1), atol=2e-3)
+    with pytest.raises(ValueError, match="first token"):
+        label_probabilities(model, tokenizer, prompt, texts, (" the", " the"))
+
+
+def test_orders_are_of_the_same_examples_and_differ():
+    for shots in (2, 4, 8):
+        orders = [few_shot.demonstrations(900, shots, 0, o) for o in range(min(3, shots))]
+        assert len({tuple(order) for order in orders}) == len(orders)
+        assert len({frozenset(order) for order in orders}) == 1
+    assert few_shot.demonstrations(900, 4, 1, 0) != few_shot.demonstrations(900, 4, 0, 0)
+    prompts = few_shot.trials({**few_shot.SETTINGS, "seed": 0, "tasks": ["movies"]})
+    counts = [sum(p["shots"] == shots for p in prompts) for shots in (0, 1, 2, 4, 8)]
+    assert counts == [1, 2, 4, 6, 6]
+
+
+def test_calibration_takes_out_what_nothing_says(monkeypatch):
+    """A model that likes one label everywhere; the text moves it only a little."""
+    told = torch.tensor([[0.9, 0.1]] * 3 + [[0.92, 0.08], [0.85, 0.15]] * 3)
+    monkeypatch.setattr(few_shot, "label_probabilities", lambda *a: told)
+    monkeypatch.setattr(few_shot, "decoder", lambda name: (None, None))
+    settings = {**few_shot.SETTINGS, "items": 6}
+    result = few_shot.measure(settings, "movies", 0, 0, 0)
+    assert result["chosen"] == [6, 0] and result["nothing_says"] == [0.9, 0.1]
+    generator = few_shot.generator_at("items")
+    rows = torch.randperm(len(sources.load_dataset("movies")["test"]), generator=generator)[:6]
+    labels = [sources.load_dataset("movies")["test"][int(i)]["label"] for i in rows]
+    right = sum(a == b for a, b in zip(labels, [0, 1] * 3, strict=True)) / 6
+    assert result["calibrated_accuracy"] == pytest.approx(right)
+
+
+def test_a_mini_that_is_not_there_is_named_with_its_command(tmp_path):
+    with pytest.raises(ValueError, match="course pretrain bert-mini --seed 7"):
+        minis.pretrained({"runs": str(tmp_path)}, "bert-mini", 7)
+
+
+def test_t5_writes_a_word_and_the_others_read_a_label():
+    rows = {"text": ["a good film", "no"], "label": [1, 0]}
+    for name, first, last in (("bert-mini", 1, 2), ("gpt-mini", None, 4), ("t5-mini", None, 4)):
+        examples = minis.encode(minis.random_start(name, 0), rows)
+        assert all(ids[-1] == last for ids in examples.ids)
+        assert first is None or examples.ids[0][0] == first
+        assert examples.labels == [1, 0] or examples.labels[0][:-1] == minis_word(1)
+
+
+def minis_word(label: int) -> list[int]:
+    """Pieces of the word that stands for a label."""
+    return load_tokenizer("course")(minis.WORDS[label], add_special_tokens=False)["input_ids"]
+
+
+# -- the comparison and what is shipped ----------------------------------------------------------
+
+
+def test_the_comparison_reads_the_records(monkeypatch):
+    def spread(*values: float) -> dict:
+        return {
+            "mean": float(np.mean(values)),
+            "sd": float(np.std(values, ddof=1)),
+            "values": values,
+        }
+
+    run = {"objective": "causal_lm", "parameters": 1334016, "step": 10, "tokens": 20160}
+    run |= {key: spread(5e13, 5e13) for key in ("predicted", "flops", "seconds")}
+    run |= {"validation_loss": spread(4.0, 4.2), "bits_per_byte": spread(1.3, 1.4), "one_step": []}
+    other = run | {"objective": "masked_lm", "bits_per_byte": None}
+    made = {
+        "pretraining": {"models": {"gpt-mini": run, "bert-mini": other}},
+        "finetuning-curves": {
+            "models": {
+                name: {"test_accuracy": spread(0.7, 0.72)} for name in ("gpt-mini", "bert-mini")
+            }
+        },
+    }
+    monkeypatch.setattr(records, "load", lambda name: {"results": made[name]})
+    lines = comparison.comparison_table().splitlines()
+    assert len(lines) == len(comparison.HEADER) + 1 and {line.count("|") for line in lines} == {4}
+    columns = list(zip(*(line.strip("| ").split(" | ") for line in lines), strict=True))
+    assert columns[0][0] == "model" and columns[1][0] == "gpt-mini"
+    numbers = ("1,334,016", "5.00e+13", "4.100 ± 0.141", "1.350 ± 0.071", "71.0 ± 1.4%", "2")
+    assert set(numbers) < set(columns[1])
+    assert "–" in columns[2] and "–" not in columns[1]
+
+
+def test_a_run_is_shipped_small_and_loads_in_full_precision(tmp_path):
+    from course_utils.data.readers import checkpoint
+    from course_utils.pretrain import pretrain
+
+    with pytest.raises(ValueError, match="has not ended"):
+        ship.ship("t5-mini", runs=tmp_path, to=tmp_path / "shipped")
+    settings = {
+        "steps": 1,
+        "step_tokens": 254,
+        "lengths": [127],
+        "progress": False,
+        "device": "cpu",
+    }
+    texts = (["The state of the union is told. " * 40], ["The congress has met again. " * 40])
+    run = pretrain("t5-mini", out=tmp_path / "t5-mini-seed0", documents=texts, **settings)
+    folder = ship.ship("t5-mini", runs=tmp_path, to=tmp_path / "shipped")
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 3e6
+    model, tokenizer = checkpoint(folder)
+    assert {p.dtype for p in model.parameters()} == {torch.float32} and len(tokenizer) == 4096
+    weights = dict(model.named_parameters())
+    original = checkpoint(tmp_path / "t5-mini-seed0/model")[0]
+    for name, value in original.named_parameters():
+        assert torch.allclose(weights[name], value, atol=1e-3, rtol=1e-3)
+    text = (folder / "README.md").read_text("utf-8")
+    for fact in (f"{run.facts['parameters']:,}", "course pretrain t5-mini --seed 0", "Apache-2.0"):
+        assert fact in text
+
+
+def test_measured_results_stand_a_few_wide_rows_upright_and_cite_their_sources():
+    wide = {f"c{n}": str(n) for n in range(7)}
+    few, many = (page.grid([wide] * rows).splitlines() for rows in (2, 6))
+    assert few[0] == "| c0 | 0 | 0 |" and len(few) == 1 + 7 and len(many) == 2 + 6
+    assert page.number("raffel-2020-t5") == "{cite:t}`raffel-2020-t5`"
+    assert page.number("bert-mini") == "bert-mini"
+    spread = {"loss": {"mean": 1.23456, "sd": 0.012345, "values": [1, 2]}}
+    assert page.flat(spread) == {"loss": "1.235 ± 0.012"}

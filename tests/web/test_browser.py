@@ -1,0 +1,224 @@
+"""Every page of the book in Chromium: served and light, from disk and dark, wide and on a phone."""
+
+import functools
+import gzip
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from course_tools.book import build as book
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(os.environ.get("COURSE_BROWSER") == "none", reason="COURSE_BROWSER=none"),
+]
+PAGES = [*(f"{page}.html" for page in book.pages()), "search.html", "genindex.html"]
+AXE = """axe.run(document, {preload: false, resultTypes: ['violations']}).then(
+  (found) => found.violations.filter(v => ['serious', 'critical'].includes(v.impact))
+  .map(v => `${v.id}: ${v.nodes.map(n => n.target.join(' ')).slice(0, 3).join(' | ')}`))"""
+TOO_WIDE = """() => {
+  const page = document.documentElement, edge = page.clientWidth;
+  if (page.scrollWidth <= edge) return [];
+  const scrolls = (e) => e && (/auto|scroll/.test(getComputedStyle(e).overflowX)
+    || scrolls(e.parentElement));
+  const out = [...document.querySelectorAll('.bd-main *')].filter(
+    (e) => e.getBoundingClientRect().right > edge + 1 && !scrolls(e.parentElement));
+  return ['wider than the phone', ...out.map((e) => e.outerHTML.slice(0, 120)).slice(0, 3)];
+}"""
+SETTLED = """() => document.readyState === 'complete' &&
+  (!document.querySelector('script[src*=mathjax]') || window.MathJax?.startup?.promise)"""
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """The built site."""
+    return book.build().parent
+
+
+@pytest.fixture(scope="session")
+def address(site, served) -> str:
+    """Where the site is served."""
+    return served(site)
+
+
+class Watched:
+    """A page that is opened once and remembers all that went wrong meanwhile."""
+
+    def __init__(self, browser: Browser, start: str, name: str, scheme: str = "light"):
+        """Open `start`/`name`; `start` is where requests may go."""
+        self.start, self.wrong = start, []
+        self.page: Page = browser.new_page(
+            color_scheme=scheme, viewport={"width": 1280, "height": 900}
+        )
+        self.page.on("console", self.heard)
+        self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        self.page.on("request", self.asked)
+        self.page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url}"))
+        self.page.goto(f"{start}/{name}")
+        self.settle()
+
+    def heard(self, message):
+        """Keep errors of the console."""
+        if message.type == "error":
+            self.wrong.append(f"console: {message.text}")
+
+    def asked(self, request):
+        """Keep requests that leave the site."""
+        if not request.url.startswith((self.start, "data:", "blob:")):
+            self.wrong.append(f"left the site: {request.url}")
+
+    def settle(self):
+        """Wait until formulas, quizzes and widgets are drawn."""
+        self.page.wait_for_function(SETTLED)
+        self.page.evaluate("() => window.MathJax?.startup?.promise")
+        drawn = "script[type*='jupyter.widget-view'], .cell_output script"
+        self.page.wait_for_timeout(900 if self.page.locator(drawn).count() else 150)
+
+    def __enter__(self):
+        """Nothing more to open."""
+        return self
+
+    def __exit__(self, *error):
+        """Close the page."""
+        self.page.close()
+
+
+@pytest.mark.parametrize(("where", "scheme"), [("served", "light"), ("disk", "dark")])
+@pytest.mark.parametrize("name", PAGES)
+def test_page(browser, site, address, axe, name, where, scheme):
+    with Watched(browser, address if where == "served" else site.as_uri(), name, scheme) as watched:
+        page = watched.page
+        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+        if formulas := page.locator(".math").count():
+            assert page.locator("mjx-container").count() >= formulas
+        assert page.locator("mjx-merror").count() == 0
+        page.evaluate(axe)
+        assert page.evaluate(AXE) == []
+        page.set_viewport_size({"width": 375, "height": 800})
+        page.wait_for_timeout(100)
+        assert page.evaluate(TOO_WIDE) == []
+        if where == "served":
+            assert weight(page, site, address) <= 1.2e6
+        assert watched.wrong == []
+
+
+@functools.cache
+def compressed(path: Path) -> int:
+    """Bytes of a file as a server sends it."""
+    return len(gzip.compress(path.read_bytes()))
+
+
+def weight(page: Page, site: Path, address: str) -> int:
+    """Bytes of a page and all that it has loaded by now, compressed."""
+    script = "[location.href, ...performance.getEntriesByType('resource').map(r => r.name)]"
+    urls = [url for url in page.evaluate(script) if url.startswith(address)]
+    names = {url.split("?")[0].split("#")[0] for url in urls}
+    return sum(compressed(site / unquote(name.removeprefix(f"{address}/"))) for name in names)
+
+
+def test_index_leads_to_the_welcome_page(browser, site):
+    with Watched(browser, site.as_uri(), "index.html") as watched:
+        watched.page.wait_for_url("**/book/index.html")
+        assert "Pre-training" in watched.page.locator(".bd-article h1").inner_text()
+
+
+@pytest.mark.parametrize("where", ["served", "disk"])
+def test_search_finds_pages(browser, site, address, where):
+    start = address if where == "served" else site.as_uri()
+    with Watched(browser, start, "search.html?q=sentinel") as watched:
+        watched.page.wait_for_selector("#search-results li")
+        links = watched.page.locator("#search-results li a").all()
+        assert any("glossary" in link.get_attribute("href") for link in links)
+        assert watched.wrong == []
+
+
+FORMULAS = """() => [
+  ...[...document.querySelectorAll('mjx-merror')].map((e) => e.textContent),
+  ...[...document.querySelectorAll('div.math, div.math mjx-container')]
+    .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => `too wide: ${e.textContent}`)]"""
+WITH_FORMULAS = [page for page in PAGES if page.startswith("chapters/") or "equations" in page]
+
+
+@pytest.mark.parametrize("name", WITH_FORMULAS)
+def test_formulas_are_set_and_fit_a_phone(browser, site, name):
+    with Watched(browser, site.as_uri(), name) as watched:
+        watched.page.set_viewport_size({"width": 375, "height": 800})
+        watched.page.wait_for_function("window.MathJax?.startup?.promise")
+        watched.page.evaluate("MathJax.startup.promise")
+        assert watched.page.locator("mjx-container, article:not(:has(div.math))").count()
+        assert watched.page.evaluate(FORMULAS) == []
+
+
+def test_theme_can_be_changed_with_the_keyboard(browser, address):
+    with Watched(browser, address, "book/index.html") as watched:
+        page = watched.page
+        button = page.locator(".article-header-buttons .theme-switch-button").first
+        before = page.evaluate("document.documentElement.dataset.mode")
+        button.focus()
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.documentElement.dataset.mode") != before
+
+
+def quiz_pages() -> list[str]:
+    """Chapters that have a quiz in their committed outputs."""
+    chapters = sorted((book.ROOT / "chapters").glob("*.ipynb"))
+    return [
+        f"chapters/{p.stem}.html" for p in chapters if "class MCQuestion" in p.read_text("utf-8")
+    ]
+
+
+@pytest.mark.parametrize("name", quiz_pages())
+def test_quiz_answers_every_choice_from_the_keyboard(browser, site, name):
+    with Watched(browser, site.as_uri(), name) as watched:
+        page = watched.page
+        questions = page.locator(".Quiz:has(input[type=radio])").all()
+        assert questions
+        for question in questions:
+            explained = set()
+            choices = question.locator("input[type=radio]").all()
+            for choice in choices:
+                choice.focus()
+                page.keyboard.press("Space")
+                explained.add(question.locator(".Feedback").inner_text().strip())
+            assert "" not in explained and len(explained) == len(choices)
+        assert watched.wrong == []
+
+
+# -- canaries: each fault is found -----------------------------------------------------------
+
+FINE = (
+    '<!doctype html><html lang="en"><title>t</title><link rel="icon" href="data:,">'
+    '<main class="bd-main"><h1>t</h1><p>fine</p>'
+)
+FAULTS = {
+    "left the site": '<img alt="x" src="http://127.0.0.2:9/x.png">',
+    "console": "<script>console.error('x')</script>",
+    "error": "<script>nothing.here</script>",
+    "failed": '<script src="gone.js"></script>',
+}
+
+
+@pytest.mark.parametrize("kind", ["fine", *FAULTS])
+def test_canary_watched(browser, tmp_path, kind):
+    (tmp_path / "page.html").write_text(FINE + FAULTS.get(kind, ""))
+    with Watched(browser, tmp_path.as_uri(), "page.html") as watched:
+        found = [line.split(":")[0] for line in watched.wrong]
+        assert found == [] if kind == "fine" else kind in found
+
+
+@pytest.mark.parametrize(
+    ("script", "fault"),
+    [(AXE, '<img src="data:,">'), (AXE, '<p style="color:#aaa">pale</p>'),
+     (TOO_WIDE, '<div style="width:900px">wide</div>')],
+    ids=["no alt", "pale", "wide"],
+)  # fmt: skip
+def test_canary_scripts(browser, tmp_path, axe, script, fault):
+    for name, content in {"fine.html": FINE, "broken.html": FINE + fault}.items():
+        (tmp_path / name).write_text(content)
+        with Watched(browser, tmp_path.as_uri(), name) as watched:
+            watched.page.set_viewport_size({"width": 375, "height": 800})
+            watched.page.evaluate(axe)
+            assert bool(watched.page.evaluate(script)) == (name == "broken.html")

