@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -108,7 +108,6 @@ def pretrain(
 
 def main() -> None:
     """Run the command, with the verbs of `course_tools` where that package lies (a checkout)."""
-    for more in entry_points(group="course.verbs"):
-        if find_spec(more.module.partition(".")[0]):
-            more.load()
+    if find_spec("course_tools"):
+        import_module("course_tools.cli")  # it adds its verbs to `app`
     app()

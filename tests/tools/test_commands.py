@@ -66,6 +66,16 @@ def test_a_second_make_book_does_nothing_twice():
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.parametrize("checkout", [True, False])
+def test_the_command_has_more_verbs_in_a_checkout(checkout):
+    """Who installed the package alone has no `course_tools`; the command works there, too."""
+    hidden = "" if checkout else "sys.modules['course_tools'] = None; "
+    code = f"import sys; {hidden}sys.argv = ['course', '--help']; import course_utils.__main__"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "pretrain" in done.stdout and ("configure" in done.stdout) == checkout
+
+
 # -- the environment -------------------------------------------------------------------------
 
 
