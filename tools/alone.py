@@ -20,13 +20,10 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDRESS = re.compile(r"git\+https://[^\s\"'@]+(?:@[^\s\"']+)?")
-COLAB = """import sys
-from importlib import machinery, util
-sys.modules["google.colab"] = util.module_from_spec(machinery.ModuleSpec("google.colab", None))"""
 
 
 def prepared(path: Path, address: str, cells: int | None = None) -> nbformat.NotebookNode:
-    """Return a notebook that believes to be on Colab and finds the course at `address`.
+    """Return the code of a notebook, which finds the course at `address`.
 
     `cells`: so many of its code cells are kept; None keeps all.
     """
@@ -34,7 +31,7 @@ def prepared(path: Path, address: str, cells: int | None = None) -> nbformat.Not
     code = [cell for cell in notebook.cells if cell.cell_type == "code"][:cells]
     for cell in code:
         cell.source = ADDRESS.sub(lambda _: address, cell.source)
-    notebook.cells = [nbformat.v4.new_code_cell(COLAB), *code]
+    notebook.cells = code
     return notebook
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from nbclient.exceptions import CellExecutionError
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from project_copy import copy_of_project
 
 from course_tools import release
+from course_tools.book import build as book
+from course_tools.book import notebooks
 from course_tools.checkout import ROOT, tool
+from course_utils import versions
 
 alone = tool("alone")
 
@@ -64,16 +73,97 @@ def test_a_notebook_runs_whole(address, tmp_path, name):
 @pytest.mark.slow
 def test_canary_without_its_first_cell_there_is_no_course(address, tmp_path):
     notebook = alone.prepared(ROOT / "chapters/09_3_gpt.ipynb", address, cells=2)
-    del notebook.cells[1]
+    del notebook.cells[0]
     with pytest.raises(CellExecutionError, match="No module named 'course_utils'"):
         alone.run(notebook, tmp_path, release.beside(tmp_path / "environment"))
 
 
-def test_every_first_cell_leaves_torch_alone():
-    for path in sorted(
-        [*(ROOT / "chapters").glob("*.ipynb"), *(ROOT / "exercises").glob("*.ipynb")]
-    ):
-        installs = [c.source for c in nbformat.read(path, 4).cells if "%pip" in c.source]
-        for source in installs:
-            assert "--no-deps" in source and '"google.colab" in sys.modules' in source
-            assert "torch" not in source.partition("%pip")[2]
+# -- what the first cell does on machines that have more or less ----------------------------------
+
+
+def first_cell_run(monkeypatch, there: set[str]) -> list[str]:
+    """Run the first cell where only the packages `there` are found; what it gave to `%pip`."""
+    find = importlib.util.find_spec
+    hidden = {"course_utils", "torch"} - there
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name in hidden else find(name)
+    )
+    given: list[str] = []
+    shell = InteractiveShell()
+    shell.register_magic_function(given.append, magic_name="pip")
+    shell.run_cell(notebooks.first_cell()).raise_error()
+    return given
+
+
+@pytest.mark.parametrize("there", [set(), {"torch"}, {"torch", "course_utils"}])
+def test_the_first_cell_installs_where_the_course_is_missing(monkeypatch, there):
+    """Colab and Kaggle have torch, a bare kernel has not, a checkout has both."""
+    given = first_cell_run(monkeypatch, there)
+    assert bool(given) == ("course_utils" not in there)
+    for line in given:
+        words = line.split()
+        assert ("--no-deps" in words) == ("torch" in there)
+        place = book.repository()
+        assert f'"git+{place["url"]}@{place["branch"]}"' in words
+        assert not [
+            word for word in words if word.startswith(("torch", "transformers", "datasets"))
+        ]
+
+
+COLAB = {  # of 19 August 2026
+    "torch": "2.11.0+cu128", "transformers": "5.15.0", "datasets": "4.0.0", "numpy": "2.1.3",
+    "ipywidgets": "7.7.1", "ipython": "7.34.0",
+}  # fmt: skip
+
+
+def with_versions(monkeypatch, **installed: str | None) -> None:
+    """Let this machine have other versions; None: the package is missing."""
+    true = metadata.version
+
+    def version(name: str) -> str:
+        if installed.get(name, "") is None:
+            raise metadata.PackageNotFoundError(name)
+        return installed.get(name) or true(name)
+
+    monkeypatch.setattr(versions.metadata, "version", version)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    monkeypatch.setattr(versions.metadata, "requires", lambda name: project["dependencies"])
+
+
+def test_colabs_versions_are_accepted(monkeypatch):
+    with_versions(monkeypatch, **COLAB)
+    versions.check()
+
+
+def test_colab_has_all_else_that_the_first_cell_does_not_install():
+    """What the package needs is on Colab, comes with the first cell, or is a part of these."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {Requirement(line).name.lower() for line in project["dependencies"]}
+    colab = {*COLAB, "tokenizers", "filelock", "safetensors", "accelerate", "matplotlib",
+             "scikit-learn", "tqdm", "typer"}  # fmt: skip
+    assert needed - colab == set(notebooks.LACKING.lower().split())
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"),
+    [
+        (
+            {"transformers": "4.57.1"},
+            ["transformers is 4.57.1 and must be >=5", '"transformers>=5"'],
+        ),
+        ({"datasets": None}, ["datasets is missing", '%pip install "datasets>=3"']),
+        ({"transformers": "4.9", "numpy": "1.26.4"}, ["transformers is 4.9", "numpy is 1.26.4"]),
+    ],
+)
+def test_one_sentence_says_what_is_too_old(monkeypatch, installed, said):
+    with_versions(monkeypatch, **COLAB | installed)
+    with pytest.raises(versions.WrongVersions) as caught:
+        versions.check()
+    (shown,) = caught.value._render_traceback_()
+    assert all(words in shown for words in (*said, "restart the kernel")) and "\n" not in shown
+
+
+def test_no_python_is_locked_out():
+    """On the day on which Colab moves to the next Python, an upper bound refuses everybody."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert SpecifierSet(project["requires-python"]).contains("3.15")

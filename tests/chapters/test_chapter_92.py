@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from course_tools.book import build as book
-
 NOTEBOOK = Path(__file__).parents[2] / "chapters" / "09_2_bert.ipynb"
 CELLS = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
 CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
@@ -72,14 +70,6 @@ def test_cells_hold_one_idea():
 
 def count_lines(text: str) -> int:
     return sum(bool(line.strip()) for line in text.splitlines())
-
-
-def test_first_cell_installs_from_the_one_place_and_only_on_colab():
-    repository = book.repository()
-    first = source(CODE[0])
-    assert f"git+{repository['url']}@{repository['branch']}" in first
-    assert "--no-deps" in first and 'if "google.colab" in sys.modules:' in first
-    assert CODE[0]["outputs"] == []
 
 
 @pytest.mark.parametrize("number", ["9.1", "9.4"])

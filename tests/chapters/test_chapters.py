@@ -5,8 +5,6 @@ import re
 import pytest
 from chapter import FINISHED, ROOT, Chapter, cited, count_lines, shown, source, tags
 
-from course_tools.book import build as book
-
 SYLLABUS = {
     "09_1": """9.1 The Pre-training Revolution
 9.1.1 From task-specific to general-purpose representations
@@ -57,13 +55,6 @@ def test_every_code_cell_was_run_in_order_and_none_failed(chapter):
 def test_cells_hold_one_idea(chapter):
     long = [source(c)[:60] for c in chapter.visible if count_lines(source(c)) > 15]
     assert not long, f"more than 15 lines: {long}"
-
-
-def test_first_cell_installs_from_the_one_place_and_only_on_colab(chapter):
-    repository, first = book.repository(), source(chapter.code[0])
-    assert f"git+{repository['url']}@{repository['branch']}" in first
-    assert "--no-deps" in first and 'if "google.colab" in sys.modules:' in first
-    assert chapter.code[0]["outputs"] == []
 
 
 def test_equations_are_numbered_anchored_and_checked(chapter):

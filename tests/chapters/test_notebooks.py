@@ -143,20 +143,30 @@ def test_execute_leaves_a_failing_notebook_as_it_was(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_configure_writes_the_one_address(tmp_path):
+@pytest.mark.parametrize(
+    ("source", "cells"),
+    [
+        ('%pip install --no-deps "git+https://example.org/old/old@dev"', 1),  # is replaced
+        ("print(6 * 7)", 2),  # stays, below the new one
+    ],
+)
+def test_configure_writes_the_first_cell(tmp_path, source, cells):
     (tmp_path / "chapters").mkdir()
     (tmp_path / "_config.yml").write_text(
         "repository: {url: 'https://example.org/me/mine', branch: main}\n"
     )
-    source = '%pip install --no-deps "git+https://example.org/old/old@dev"'
     path = small_notebook(tmp_path / "chapters/a.ipynb", source, "", [])
     assert notebooks.configure(tmp_path) == [path]
-    assert "git+https://example.org/me/mine@main" in nbformat.read(path, 4).cells[0].source
+    written = [cell.source for cell in nbformat.read(path, 4).cells]
+    assert written[0] == notebooks.first_cell(tmp_path) and len(written) == cells
+    assert '"git+https://example.org/me/mine@main"' in written[0]
+    assert nbformat.read(path, 4).metadata.language_info.name == "python"  # the book needs it
     assert notebooks.configure(tmp_path) == []
 
 
-def test_every_notebook_has_the_one_address():
-    for path in NOTEBOOKS:
-        for cell in nbformat.read(path, 4).cells:
-            for address in notebooks.ADDRESS.findall(cell.source):
-                assert address == notebooks.install_line(), f"{path.name}: run course configure"
+def test_every_notebook_has_the_one_first_cell():
+    for path in notebooks.all_notebooks():
+        code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        assert code[0].source == notebooks.first_cell(), f"{path.name}: run course configure"
+        assert not code[0].outputs
+        assert not [cell for cell in code[1:] if "%pip" in cell.source]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import time
@@ -16,7 +17,19 @@ from course_tools.book.build import ROOT, repository
 
 FOLDERS = ("chapters", "exercises", "solutions")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-ADDRESS = re.compile(r"git\+https://[^\s\"'@]+(?:@[^\s\"']+)?")
+INSTALLS = re.compile(r"^\s*%pip install .*\bgit\+", re.MULTILINE)
+LACKING = "jupyterquiz vaderSentiment rouge-score"  # what notebooks need and Colab does not have
+FIRST_CELL = """\
+# Where the course's package is missing (Colab, Kaggle, …) this installs it; torch stays as it is.
+from importlib.util import find_spec
+
+if not find_spec("course_utils"):
+    deps = "--no-deps" if find_spec("torch") else ""
+    %pip install --quiet $deps "{address}" {lacking}
+
+from course_utils import versions
+
+versions.check()"""
 
 
 def all_notebooks(root: Path = ROOT) -> list[Path]:
@@ -81,22 +94,43 @@ def printed_whole(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def install_line(root: Path = ROOT) -> str:
-    """What pip installs on Colab: the repository of `_config.yml`, at its branch."""
+def first_cell(root: Path = ROOT) -> str:
+    """The first code cell of every notebook: it installs the course where that is missing."""
     place = repository(root)
-    return f"git+{place['url']}@{place['branch']}"
+    return FIRST_CELL.format(address=f"git+{place['url']}@{place['branch']}", lacking=LACKING)
 
 
 def configure(root: Path = ROOT) -> list[Path]:
-    """Put the repository's address into every notebook that names one; returns those changed."""
+    """Write the first code cell of every notebook, and its language; returns those changed."""
     changed = []
     for path in all_notebooks(root):
         notebook = nbformat.read(path, as_version=4)
-        before = [cell.source for cell in notebook.cells]
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.source = ADDRESS.sub(install_line(root), cell.source)
-        if before != [cell.source for cell in notebook.cells]:
+        before = copy.deepcopy(notebook)
+        put_first(notebook, first_cell(root))
+        name_language(notebook)
+        if notebook != before:
             nbformat.write(notebook, path)
             changed.append(path)
     return changed
+
+
+def put_first(notebook: NotebookNode, source: str) -> None:
+    """Make `source` the first code cell, in place of one that installs, if there is one.
+
+    A notebook without code stays without.
+    """
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if not code or code[0].source == source:
+        return
+    if INSTALLS.search(code[0].source):
+        code[0].source = source
+    else:
+        cell = nbformat.v4.new_code_cell(source, id="first-cell")
+        notebook.cells.insert(notebook.cells.index(code[0]), cell)
+
+
+def name_language(notebook: NotebookNode) -> None:
+    """Say that a notebook is Python where it does not: the book does not build without."""
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook.metadata.setdefault("kernelspec", kernel)
+    notebook.metadata.setdefault("language_info", {"name": "python", "pygments_lexer": "ipython3"})
