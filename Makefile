@@ -34,7 +34,7 @@ wheel: ## wheel and source archive to dist/, tried out
 	@$(READY) && $(COURSE) wheel
 links: ## ask for every address that the book names (needs the network)
 	@$(READY) && $(COURSE) links
-audit: ## known holes in the pinned versions (needs the network)
+audit: ## known vulnerabilities in the pinned versions (needs the network)
 	@$(READY) && $(COURSE) audit
 colab: ## run each chapter alone in this Python, as Colab does (needs no environment)
 	@$(PYTHON) tools/alone.py

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from course_tools.book import assets
-from course_tools.book import build as book
-from course_tools.checkout import bootstrap
+from course_tools.checkout import ROOT, bootstrap
 from course_tools.grading.jail import Jail, NoJail
 
 # Workers of pytest-xdist share the cores; tiny models gain nothing from a second thread anyway.
@@ -89,5 +88,5 @@ def browser():
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The text of axe-core."""
-    assets.install(assets.TOOLS, book.ROOT / "_build/tools")
-    return (book.ROOT / "_build/tools/axe.min.js").read_text("utf-8")
+    assets.install(assets.TOOLS, ROOT / "_build/tools")
+    return (ROOT / "_build/tools/axe.min.js").read_text("utf-8")

@@ -37,7 +37,7 @@ class Place:
 
     def address(self, repository):
         """Where the repository shows exactly these lines; "" while its address is not set."""
-        from course_tools.book.build import PLACEHOLDER
+        from course_tools.checkout import PLACEHOLDER
 
         url, branch = repository["url"], repository["branch"]
         if url == PLACEHOLDER:
@@ -89,7 +89,7 @@ def captioned(body, shown, repository):
 
 def link(app, pagename, templatename, context, doctree):
     """Add the links to a page."""
-    from course_tools.book.build import repository
+    from course_tools.checkout import repository
 
     root, body = Path(app.srcdir), context.get("body", "")
     if EQUATION.search(body):

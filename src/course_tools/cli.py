@@ -10,46 +10,38 @@ from typing import Annotated
 
 import typer
 
-from course_utils.cli import app, stop
+from course_tools.checkout import ROOT
+from course_utils.cli import Commands, app
 
-web_app = typer.Typer(help="The live figures of the web book.", no_args_is_help=True)
+web_app = Commands(help="The live figures of the web book.", no_args_is_help=True)
 app.add_typer(web_app, name="web")
 
 
 @app.command()
 def book() -> None:
     """Fetch the default data and build the web book to _build/html; nothing is done twice."""
-    from course_tools.book import build as builder
+    from course_tools.book.build import build_book
     from course_utils.data import sources
 
-    try:
-        sources.fetch_all()
-        page = builder.build()
-    except (RuntimeError, OSError) as error:
-        raise stop(error) from error
+    sources.fetch_all()
+    page = build_book()
     typer.echo(f"Open {page.as_uri()}  or run: make serve")
 
 
 @app.command()
 def pdf() -> None:
     """Print the whole book to _build/pdf/book.pdf."""
-    from course_tools.book import pdf as printer
+    from course_tools.book.pdf import print_book
 
-    try:
-        typer.echo(f"written to {printer.build()}")
-    except (RuntimeError, OSError) as error:
-        raise stop(error) from error
+    typer.echo(f"written to {print_book()}")
 
 
 @app.command()
 def links() -> None:
     """Ask for every address that the book names, and list those that do not answer."""
-    from course_tools.book import build as builder
+    from course_tools.book.build import jupyter_book
 
-    try:
-        builder.jupyter_book(builder.ROOT, "--builder", "linkcheck")
-    except (RuntimeError, OSError) as error:
-        raise stop(error) from error
+    jupyter_book(ROOT, "--builder", "linkcheck")
 
 
 @app.command()
@@ -59,36 +51,27 @@ def wheel() -> None:
 
     from course_tools import release
 
-    try:
-        archives = release.build()
-        with tempfile.TemporaryDirectory() as folder:
-            release.try_out(archives[0], Path(folder))
-    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
-        raise stop(error) from error
+    archives = release.build_archives()
+    with tempfile.TemporaryDirectory() as folder:
+        release.try_out(archives[0], Path(folder))
     typer.echo("\n".join(f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in archives))
 
 
 @app.command()
 def audit() -> None:
-    """Compare the pinned versions with the list of known holes (needs the network)."""
+    """Compare the pinned versions with the list of known vulnerabilities (needs the network)."""
     from course_tools import release
 
-    try:
-        release.audit()
-    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
-        raise stop(error) from error
+    release.audit()
 
 
 @app.command()
 def serve(port: int = 8000) -> None:
     """Build the book if needed, and show it on this machine."""
-    from course_tools.book import build as builder
+    from course_tools.book import build
 
     book()
-    try:
-        builder.serve(port)
-    except OSError as error:
-        raise stop(OSError(f"port {port}: {error}. Try: course serve --port {port + 1}")) from error
+    build.serve(port)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -98,37 +81,31 @@ def test(
 ) -> None:
     """Run the tests with the network cut; further arguments go to pytest."""
     from course_tools.book import assets
-    from course_tools.book import build as builder
     from course_utils.data import sources
 
     book()  # set-up: what needs the network happens before it is cut
-    try:
-        sources.fetch_all(["all"])
-        assets.install(assets.TOOLS, builder.ROOT / "_build/tools")
-    except (RuntimeError, OSError) as error:
-        raise stop(error) from error
+    sources.fetch_all(["all"])
+    assets.install(assets.TOOLS, ROOT / "_build/tools")
     command = [sys.executable, "-m", "course_tools.offline", sys.executable, "-m", "pytest"]
     command += ["-m", "not slow"] if quick else []
     # as many tests at a time as cores, up to four; the next free worker takes over what is left
     command += ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
     environment = {"OMP_NUM_THREADS": "1", **os.environ, "COURSE_OFFLINE": "1"}
-    done = subprocess.run([*command, *context.args], cwd=builder.ROOT, env=environment)
+    done = subprocess.run([*command, *context.args], cwd=ROOT, env=environment)
     raise typer.Exit(done.returncode)
 
 
 @app.command()
 def lint() -> None:
     """Format, style and types: the same checks as before every commit."""
-    from course_tools.book import build as builder
-
     checks = (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
     failed = [
         " ".join(check)
         for check in checks
-        if subprocess.run([sys.executable, "-m", *check], cwd=builder.ROOT).returncode
+        if subprocess.run([sys.executable, "-m", *check], cwd=ROOT).returncode
     ]
     if failed:
-        raise stop(RuntimeError(f"{', '.join(failed)} found something; it is printed above"))
+        raise RuntimeError(f"{', '.join(failed)} found something; it is printed above")
 
 
 @app.command()
@@ -140,11 +117,8 @@ def execute(
     """Run notebooks again, in place, on the default settings: offline, on the processor."""
     from course_tools.book import notebooks
 
-    try:
-        for path in paths or notebooks.executed():
-            notebooks.execute(path)
-    except (RuntimeError, OSError) as error:
-        raise stop(error) from error
+    for path in paths or notebooks.executed():
+        notebooks.execute(path)
 
 
 @app.command()
@@ -157,11 +131,8 @@ def configure(
     """Make the course yours: set _config.yml, and write what follows from it everywhere."""
     from course_tools.book import identity
 
-    try:
-        identity.change(repo, branch, title, author)
-        changed = identity.write()
-    except (ValueError, OSError) as error:
-        raise stop(error) from error
+    identity.change(repo, branch, title, author)
+    changed = identity.write_identity()
     typer.echo("\n".join(f"changed {path}" for path in changed) or "Everything is in line.")
 
 
@@ -180,45 +151,33 @@ def bench(
     import torch
 
     from course_tools import bench as benchmark
-    from course_tools.book import build as builder
 
     if threads:
         torch.set_num_threads(threads)
-    try:
-        result = benchmark.run(sizes.split(","), repeats, say=typer.echo)
-        if record:
-            benchmark.save(result, builder.ROOT)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise stop(error) from error
+    result = benchmark.run(sizes.split(","), repeats, say=typer.echo)
+    if record:
+        benchmark.save(result, ROOT)
     typer.echo("\n" + benchmark.table(result))
 
 
 def bench_grading(submissions: int, record: bool) -> None:
     """Time the grader; a class is graded at once, and killed half-way and resumed."""
-    from course_tools.book import build as builder
     from course_tools.grading import bench as benchmark
 
-    try:
-        if record and submissions < benchmark.LARGE:
-            raise ValueError(f"the book shows a class of {benchmark.LARGE:,} at least")
-        result = benchmark.run(builder.ROOT, submissions, say=typer.echo)
-        if record:
-            benchmark.save(result, builder.ROOT)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise stop(error) from error
+    if record and submissions < benchmark.LARGE:
+        raise ValueError(f"the book shows a class of {benchmark.LARGE:,} at least")
+    result = benchmark.run(ROOT, submissions, say=typer.echo)
+    if record:
+        benchmark.save(result, ROOT)
     typer.echo("\n" + benchmark.table(result))
 
 
 @app.command()
 def exercises() -> None:
     """Write the students' notebooks anew from the solutions."""
-    from course_tools.book import build as builder
     from course_tools.grading.exercises import generate
 
-    try:
-        changed = generate(builder.ROOT / "solutions", builder.ROOT / "exercises")
-    except (RuntimeError, OSError) as error:
-        raise stop(error) from error
+    changed = generate(ROOT / "solutions", ROOT / "exercises")
     typer.echo("\n".join(f"written: {path}" for path in changed) or "The exercises are current.")
 
 
@@ -246,16 +205,13 @@ def grade(
     if unsafe_no_sandbox:
         typer.secho("NO SANDBOX: what was handed in can do all that you can.", fg="red", err=True)
     setup = Setup(solutions.resolve(), exercises.resolve(), unsafe=unsafe_no_sandbox)
-    try:
-        if self_test:
-            page = solutions.resolve().parent / "book/instructors.md"
-            done = command.self_test(setup, item, jobs, page if record else None)
-        elif folder is None:
-            raise RuntimeError("which folder? course grade FOLDER --out MARKS")
-        else:
-            done = command.grade(folder, out, setup, item, roster, jobs, dask, share)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise stop(error) from error
+    if self_test:
+        page = solutions.resolve().parent / "book/instructors.md"
+        done = command.self_test(setup, item, jobs, page if record else None)
+    elif folder is None:
+        raise RuntimeError("which folder? course grade FOLDER --out MARKS")
+    else:
+        done = command.grade(folder, out, setup, item, roster, jobs, dask, share)
     raise typer.Exit(0 if done else 2)
 
 
@@ -275,14 +231,10 @@ def web_export(
     out: Annotated[Path | None, typer.Option(help="Default _build/assets/live.")] = None,
 ) -> None:
     """Write models, tokenizer and code as scripts for the page; `course book` does it as well."""
-    from course_tools.book import build as builder
     from course_tools.web.export import export
 
-    folder = out or builder.ROOT / "_build/assets/live"
-    try:
-        written = export(builder.ROOT / "book/site/live", folder)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise stop(error) from error
+    folder = out or ROOT / "_build/assets/live"
+    written = export(ROOT / "book/site/live", folder)
     size = sum(path.stat().st_size for path in written)
     typer.echo(f"{len(written)} scripts, {size / 1e6:.1f} MB, in {folder}")
 
@@ -292,10 +244,7 @@ def web_train() -> None:
     """Train what a live figure needs beside the shipped minis, as far as it is not there."""
     from course_tools.web import heads
 
-    try:
-        heads.train(say=typer.echo)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise stop(error) from error
+    heads.train(say=typer.echo)
     typer.echo(f"written to {heads.FOLDER}")
 
 
@@ -304,24 +253,17 @@ def web_stills() -> None:
     """Take the pictures that stand for the live figures where there are no scripts."""
     from course_tools.web import stills
 
-    try:
-        stills.take(say=typer.echo)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise stop(error) from error
+    stills.take(say=typer.echo)
     typer.echo(f"written to {stills.FOLDER}")
 
 
 @web_app.command("bench")
 def web_bench() -> None:
     """Time the page's models in Chromium and against PyTorch, and write that into the book."""
-    from course_tools.book import build as builder
     from course_tools.web import timing
 
-    try:
-        found = timing.measure()
-        timing.save(found, builder.ROOT)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise stop(error) from error
+    found = timing.measure()
+    timing.save(found, ROOT)
     typer.echo(timing.table(found))
 
 
@@ -330,10 +272,7 @@ def tokenizer() -> None:
     """Train the course's tokenizer again and write it where the shipped one is."""
     from course_utils.data import tokenizers
 
-    try:
-        tokenizers.train_course_tokenizer()
-    except (RuntimeError, OSError) as error:
-        raise stop(error) from error
+    tokenizers.train_course_tokenizer()
     typer.echo(f"written to {tokenizers.SHIPPED}")
 
 
@@ -349,12 +288,9 @@ def run(
     """Measure again what the book shows; stopped at any moment, the same command goes on."""
     from course_tools.experiments import table
 
-    try:
-        chosen = list(table.EXPERIMENTS) if name in (None, "all") else [str(name)]
-        typer.echo(table.estimate(chosen, tiny))
-        for each in chosen if name else []:
-            place = out / each if out and name == "all" else out
-            written = table.run(each, seed=seed, out=place, tiny=tiny, say=typer.echo)
-            typer.echo(f"written to {written}")
-    except (RuntimeError, OSError, ValueError) as error:
-        raise stop(error) from error
+    chosen = list(table.EXPERIMENTS) if name in (None, "all") else [str(name)]
+    typer.echo(table.estimate(chosen, tiny))
+    for each in chosen if name else []:
+        place = out / each if out and name == "all" else out
+        written = table.run(each, seed=seed, out=place, tiny=tiny, say=typer.echo)
+        typer.echo(f"written to {written}")

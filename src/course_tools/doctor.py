@@ -10,8 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from course_tools.book import build as book
-from course_tools.checkout import bootstrap
+from course_tools.checkout import PLACEHOLDER, bootstrap, repository
 from course_utils.data import cache, sources
 
 
@@ -91,10 +90,10 @@ def optional() -> Iterator[Finding]:
         "open the chapter on Colab with a GPU runtime",
         needed=False,
     )
-    url = book.repository()["url"]
+    url = repository()["url"]
     yield Finding(
         f"the repository's address ({url})",
-        url != book.PLACEHOLDER,
+        url != PLACEHOLDER,
         "Colab and repository buttons of the book lead nowhere",
         "course configure --repo URL && make book",
         needed=False,

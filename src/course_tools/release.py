@@ -1,4 +1,4 @@
-"""What leaves the project: archives built, looked into and tried alone; pins held against holes."""
+"""What leaves the project: archives, looked into and tried alone; pins, audited."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import venv
 import zipfile
 from pathlib import Path
 
-from course_tools.book.build import ROOT
+from course_tools.checkout import ROOT
 
 NEEDED = (
     "course_utils/checkpoints/bert-mini/model.safetensors",
@@ -35,7 +35,7 @@ print("next:", mini.tokenizer.decode(mini.model(ids).logits[0, -1].argmax()))
 """
 
 
-def build(root: Path = ROOT) -> list[Path]:
+def build_archives(root: Path = ROOT) -> list[Path]:
     """Build both archives into `dist/` and look at what is inside; return them.
 
     Raises RuntimeError when a build fails, a needed file is missing or a private one is inside.
@@ -50,7 +50,7 @@ def build(root: Path = ROOT) -> list[Path]:
     if done.returncode:
         raise RuntimeError(f"the build failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
     archives = sorted(out.iterdir())
-    if wrong := [fault for archive in archives for fault in faults(archive)]:
+    if wrong := [fault for archive in archives for fault in archive_faults(archive)]:
         raise RuntimeError("; ".join(wrong))
     return archives
 
@@ -64,7 +64,7 @@ def members(archive: Path) -> list[str]:
         return file.getnames()
 
 
-def faults(archive: Path) -> list[str]:
+def archive_faults(archive: Path) -> list[str]:
     """What is missing in an archive, and what should not be in it."""
     names = members(archive)
     missing = [need for need in NEEDED if not any(name.endswith(need) for name in names)]
@@ -76,7 +76,8 @@ def faults(archive: Path) -> list[str]:
 def audit(root: Path = ROOT) -> None:
     """Run pip-audit over requirements.txt, in an environment of its own.
 
-    Raises CalledProcessError when a pinned version has a known hole, or nothing could be asked.
+    Raises CalledProcessError when a pinned version has a known vulnerability, or nothing could be
+    asked.
     """
     folder = root / "_build/audit"
     venv.create(folder, with_pip=True)

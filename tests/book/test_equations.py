@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from course_tools.book import build as book
+from course_tools.book.build import build_book
+from course_tools.checkout import PLACEHOLDER, ROOT, pages
 from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.training import finetune
 
@@ -25,7 +26,7 @@ MINE = {"url": "https://github.com/Someone/their-course", "branch": "term/2027"}
 @pytest.fixture(scope="module")
 def extension():
     """The Sphinx extension, as a module."""
-    path = book.ROOT / "book/site/equation_code.py"
+    path = ROOT / "book/site/equation_code.py"
     spec = importlib.util.spec_from_file_location("equation_code", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -40,7 +41,7 @@ def lines_of(function) -> tuple[int, int]:
 
 def page(name: str) -> BeautifulSoup:
     """A page of the built site."""
-    site = book.build().parent
+    site = build_book().parent
     return BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser")
 
 
@@ -66,7 +67,7 @@ def test_the_link_below_an_equation_leads_to_the_lines_of_its_function(number):
 
 
 def test_every_numbered_equation_has_such_a_link():
-    for name in book.pages():
+    for name in pages():
         if name.startswith("chapters/"):
             soup = page(name)
             numbered = soup.find_all("div", id=re.compile(r"^eq-\d+-\d+$"), class_="math")
@@ -77,17 +78,17 @@ def test_every_numbered_equation_has_such_a_link():
 def test_addresses_name_exactly_the_lines_also_after_code_has_moved(extension, number, tmp_path):
     _, function = FUNCTIONS[number]
     first, last = lines_of(function)
-    path = Path(inspect.getsourcefile(function)).relative_to(book.ROOT).as_posix()
+    path = Path(inspect.getsourcefile(function)).relative_to(ROOT).as_posix()
     dashed = number.replace(".", "-")
-    place = extension.places(book.ROOT)[dashed]
+    place = extension.places(ROOT)[dashed]
     address = f"https://github.com/Someone/their-course/blob/term/2027/{path}"
     assert place.address(MINE) == f"{address}#L{first}-L{last}"
-    assert place.address({"url": book.PLACEHOLDER, "branch": "main"}) == ""
-    for name in {found[0] for found in extension.INCLUDED.findall(extension.source(book.ROOT))}:
+    assert place.address({"url": PLACEHOLDER, "branch": "main"}) == ""
+    for name in {found[0] for found in extension.INCLUDED.findall(extension.source(ROOT))}:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(book.ROOT / name, tmp_path / name)
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "book").mkdir()
-    shutil.copy(book.ROOT / "book/equations.md", tmp_path / "book")
+    shutil.copy(ROOT / "book/equations.md", tmp_path / "book")
     moved = tmp_path / path
     moved.write_text("# one\n# two\n# three\n" + moved.read_text("utf-8"), "utf-8")
     assert extension.places(tmp_path)[dashed].address(MINE) == f"{address}#L{first + 3}-L{last + 3}"
@@ -97,7 +98,7 @@ def test_addresses_name_exactly_the_lines_also_after_code_has_moved(extension, n
 
 
 def test_with_an_address_equations_and_listings_link_to_the_repository(extension):
-    places = extension.places(book.ROOT)
+    places = extension.places(ROOT)
     body = '<div class="math notranslate" id="eq-9-1">\n\\[x\\tag{9.1}\\]</div>\n<p>Next.</p>'
     linked = BeautifulSoup(extension.beside(body, places, "e.html", MINE), "html.parser")
     hrefs = [a["href"] for a in linked.find_all("a")]

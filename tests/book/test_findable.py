@@ -12,8 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from course_tools.book import identity
-from course_tools.book.build import PLACEHOLDER, ROOT
-from course_tools.checkout import bootstrap
+from course_tools.checkout import PLACEHOLDER, ROOT, bootstrap
 
 MINE, THERE = "https://github.com/Someone/their-course", "https://someone.github.io/their-course/"
 TEXT = "A first paragraph with a formula $a < b$, long enough to tell what this page is about."

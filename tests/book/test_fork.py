@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from project_copy import MINE, copy_of_project, course
 
 from course_tools.book import identity, notebooks
-from course_tools.book.build import PLACEHOLDER, ROOT, config, pages
+from course_tools.checkout import PLACEHOLDER, ROOT, config, pages
 
 TITLE = 'Language Models, "from Scratch": a Course'
 SETTINGS = {"repo": MINE + ".git", "branch": "term/2027", "title": TITLE, "author": "A. N. Other"}

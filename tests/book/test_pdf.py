@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from course_tools.book import pdf
-from course_tools.book.build import ROOT
-from course_tools.checkout import bootstrap
+from course_tools.checkout import ROOT, bootstrap
 
 STYLE = (ROOT / "book/site/style/print.css").read_text()
 PAGE = """<!doctype html><html lang="en"><title>A book</title><style media="print">{style}</style>

@@ -17,9 +17,8 @@ from packaging.specifiers import SpecifierSet
 from project_copy import copy_of_project
 
 from course_tools import release
-from course_tools.book import build as book
 from course_tools.book import notebooks
-from course_tools.checkout import ROOT, tool
+from course_tools.checkout import ROOT, repository, tool
 from course_utils import versions
 
 alone = tool("alone")
@@ -103,7 +102,7 @@ def test_the_first_cell_installs_where_the_course_is_missing(monkeypatch, there)
     for line in given:
         words = line.split()
         assert ("--no-deps" in words) == ("torch" in there)
-        place = book.repository()
+        place = repository()
         assert f'"git+{place["url"]}@{place["branch"]}"' in words
         assert not [
             word for word in words if word.startswith(("torch", "transformers", "datasets"))

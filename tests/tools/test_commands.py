@@ -12,14 +12,16 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import typer
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from typer.testing import CliRunner
 
 from course_tools import doctor, offline
-from course_tools.book.build import PLACEHOLDER, ROOT
-from course_tools.checkout import bootstrap
+from course_tools.checkout import PLACEHOLDER, ROOT, bootstrap
 from course_tools.cli import app
+from course_utils.cli import Command
+from course_utils.data import cache
 
 README = (ROOT / "README.md").read_text("utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
@@ -237,6 +239,50 @@ def test_serve_on_a_busy_port_says_what_to_do():
         done = course("serve", "--port", str(port))
     assert done.returncode == 1
     assert f"port {port}" in done.stderr and f"--port {port + 1}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("the disk is full"),
+        OSError("the disk is full"),
+        ValueError("the disk is full"),
+        FloatingPointError("the disk is full"),
+        subprocess.CalledProcessError(3, "the disk is full"),
+    ],
+)
+def test_an_expected_error_is_one_line(monkeypatch, error):
+    assert told(monkeypatch, error).exit_code == 1
+    said = told(monkeypatch, error).output
+    assert said.startswith("Stopped: ") and "the disk is full" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), TypeError("x"), NotImplementedError("x")])
+def test_a_fault_of_the_program_shows_where_it_is(monkeypatch, error):
+    assert told(monkeypatch, error).exception is error  # which Python prints with its traceback
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_a_command_may_end_with_a_code_of_its_own(monkeypatch, code):
+    done = told(monkeypatch, typer.Exit(code))
+    assert done.exit_code == code and not done.output
+
+
+def test_every_command_answers_errors_so():
+    groups = [app, *(group.typer_instance for group in app.registered_groups)]
+    assert len(groups) == 3
+    for group in groups:
+        assert {command.cls for command in group.registered_commands} == {Command}
+
+
+def told(monkeypatch, error):
+    """What a user gets from a command behind which `error` is raised."""
+
+    def stop():
+        raise error
+
+    monkeypatch.setattr(cache, "clear", stop)
+    return CliRunner().invoke(app, ["data", "clear"])
 
 
 def test_execute_of_a_missing_file_says_so(tmp_path: Path):

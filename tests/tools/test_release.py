@@ -13,7 +13,7 @@ from project_copy import copy_of_project
 
 from course_tools import release
 from course_tools.book import assets
-from course_tools.book.build import ROOT
+from course_tools.checkout import ROOT
 from course_utils.data.readers import CHECKPOINTS
 
 CORE_TESTS = (
@@ -27,7 +27,7 @@ CORE_TESTS = (
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
     """Both archives, built from a copy."""
-    return release.build(copy_of_project(tmp_path_factory.mktemp("release")))
+    return release.build_archives(copy_of_project(tmp_path_factory.mktemp("release")))
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_canary_faults(tmp_path):
     with zipfile.ZipFile(wheel, "w") as file:
         for name in (*release.NEEDED[1:], "course_utils/hidden/t1.py"):
             file.writestr(name, "")
-    said = release.faults(wheel)
+    said = release.archive_faults(wheel)
     assert len(said) == 2 and "bert-mini" in said[0] and "hidden/t1.py" in said[1]
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from course_tools.book.build import ROOT
-from course_tools.checkout import bootstrap
+from course_tools.checkout import ROOT, bootstrap
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in GITHUB.glob("workflows/*.yml")}

@@ -9,13 +9,14 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import Browser, Page
 
-from course_tools.book import build as book
+from course_tools.book.build import build_book
+from course_tools.checkout import ROOT, pages
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(os.environ.get("COURSE_BROWSER") == "none", reason="COURSE_BROWSER=none"),
 ]
-PAGES = [*(f"{page}.html" for page in book.pages()), "search.html", "genindex.html"]
+PAGES = [*(f"{page}.html" for page in pages()), "search.html", "genindex.html"]
 AXE = """axe.run(document, {preload: false, resultTypes: ['violations']}).then(
   (found) => found.violations.filter(v => ['serious', 'critical'].includes(v.impact))
   .map(v => `${v.id}: ${v.nodes.map(n => n.target.join(' ')).slice(0, 3).join(' | ')}`))"""
@@ -35,7 +36,7 @@ SETTLED = """() => document.readyState === 'complete' &&
 @pytest.fixture(scope="session")
 def site() -> Path:
     """The built site."""
-    return book.build().parent
+    return build_book().parent
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +165,7 @@ def test_theme_can_be_changed_with_the_keyboard(browser, address):
 
 def quiz_pages() -> list[str]:
     """Chapters that have a quiz in their committed outputs."""
-    chapters = sorted((book.ROOT / "chapters").glob("*.ipynb"))
+    chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
     return [
         f"chapters/{p.stem}.html" for p in chapters if "class MCQuestion" in p.read_text("utf-8")
     ]

@@ -19,7 +19,7 @@ import pytest
 import torch
 from test_browser import AXE, TOO_WIDE, Watched
 
-from course_tools.book import build as book
+from course_tools.checkout import ROOT
 from course_tools.experiments import intent_slots
 from course_tools.web import export, heads, stills, timing
 from course_tools.web.bundle import bundle
@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(os.environ.get("COURSE_BROWSER") == "none", reason="COURSE_BROWSER=none"),
 ]
-LIVE = book.ROOT / "book/site/live"
+LIVE = ROOT / "book/site/live"
 STILLS = stills.FOLDER / "stills.json"
 NAMES = ("pieces", "mask-guess", "corruption", "stepping", "attention", "spans", "slots", "routes",
          "scaling", "cost", "tree")  # fmt: skip
@@ -336,7 +336,7 @@ def test_scripts_in_chapters_are_those_of_the_page():
     """JavaScript that a chapter shows stands in the engine, letter for letter but indented."""
     engine = [path.read_text("utf-8") for path in (LIVE / "engine").glob("*.js")]
     shown = []
-    for path in (book.ROOT / "chapters").glob("*.ipynb"):
+    for path in (ROOT / "chapters").glob("*.ipynb"):
         for cell in nbformat.read(path, as_version=4).cells:
             shown += re.findall(r"```javascript\n(.*?)\n```", cell.source, re.DOTALL)
     assert shown
@@ -364,7 +364,7 @@ def site(tmp_path_factory):
 
 def quiz_notebook() -> nbformat.NotebookNode:
     """A notebook with a title and the quiz of Section 9.2."""
-    chapter = nbformat.read(book.ROOT / "chapters/09_2_bert.ipynb", as_version=4)
+    chapter = nbformat.read(ROOT / "chapters/09_2_bert.ipynb", as_version=4)
     chapter.cells = [c for c in chapter.cells if "class MCQuestion" in str(c.get("outputs"))]
     chapter.cells.insert(0, nbformat.v4.new_markdown_cell("# Quiz"))
     return chapter
@@ -905,8 +905,8 @@ def test_every_figure_has_a_still_of_the_shipped_models():
 
 
 def test_times_of_the_benchmark_are_those_of_the_record():
-    committed = json.loads((book.ROOT / "book/records/live.json").read_text("utf-8"))
-    text = (book.ROOT / "book/benchmark.md").read_text("utf-8")
+    committed = json.loads((ROOT / "book/records/live.json").read_text("utf-8"))
+    text = (ROOT / "book/benchmark.md").read_text("utf-8")
     assert timing.page(committed, text) == text
     times = committed["milliseconds"]
     steps = [value for name, value in times.items() if "GPT" in name or "PyTorch" in name]
@@ -925,7 +925,7 @@ def test_icons_that_are_left_are_those_that_pages_show(browser, site):
 
 
 def test_every_figure_is_on_the_page(site):
-    text = (book.ROOT / "book/playground.md").read_text("utf-8")
+    text = (ROOT / "book/playground.md").read_text("utf-8")
     assert tuple(re.findall('data-live="([^"]+)"', text)) == NAMES
     code = (LIVE / "page/live.js").read_text("utf-8")
     table = code.split("const figures = {")[1].split("};")[0]

@@ -1,4 +1,4 @@
-"""Build the web book, and know about the project it is built from."""
+"""Build the web book, and show it."""
 
 from __future__ import annotations
 
@@ -8,47 +8,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import yaml
-
 from course_tools.book import assets
-from course_tools.checkout import ROOT
+from course_tools.checkout import PLACEHOLDER, ROOT, pages, repository
 
-PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
 SOURCES = ("_config.yml", "_toc.yml", "requirements.txt", "book", "chapters", "exercises", "src")
 # name: [width, height, [other names], "letter", path or paths]
 ICON = re.compile(r'([\w-]+|"[\w-]+"):\[\d+,\d+,\[([^\]]*)\],"\w*",(?:"[^"]*"|\[[^\]]*\])\],?')
 IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store", "course_utils.egg-info"}
-
-
-def config(root: Path = ROOT) -> dict:
-    """The book's settings, `_config.yml`."""
-    return yaml.safe_load((root / "_config.yml").read_text("utf-8"))
-
-
-def repository(root: Path = ROOT) -> dict[str, str]:
-    """URL and branch of the repository: the one place is `repository:` in `_config.yml`."""
-    return config(root)["repository"]
-
-
-def pages(root: Path = ROOT) -> list[str]:
-    """Every page of the table of contents, as a path without suffix, in reading order."""
-    contents = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
-
-    def files(node: object) -> Iterator[str]:
-        if isinstance(node, dict):
-            yield from (node[key] for key in ("root", "file") if key in node)
-            for value in node.values():
-                yield from files(value)
-        elif isinstance(node, list):
-            for value in node:
-                yield from files(value)
-
-    return list(files(contents))
 
 
 def fingerprint(root: Path = ROOT) -> str:
@@ -62,7 +32,7 @@ def fingerprint(root: Path = ROOT) -> str:
     return digest.hexdigest()
 
 
-def build(root: Path = ROOT) -> Path:
+def build_book(root: Path = ROOT) -> Path:
     """Build the site with warnings as errors, unless nothing has changed; returns its first page.
 
     Raises RuntimeError when Jupyter Book fails or a page of the table of contents is missing.
@@ -137,9 +107,16 @@ def report(site: Path, seconds: float, root: Path) -> None:
 
 
 def serve(port: int = 8000, root: Path = ROOT) -> None:
-    """Show the built book on this machine only, until interrupted."""
+    """Show the built book on this machine only, until interrupted.
+
+    Raises OSError when the port is taken.
+    """
     handler = partial(SimpleHTTPRequestHandler, directory=str(root / "_build/html"))
-    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        raise OSError(f"port {port}: {error}. Try: course serve --port {port + 1}") from error
+    with server:
         print(f"The book is at http://127.0.0.1:{server.server_port} (Ctrl-C ends it)", flush=True)
         try:
             server.serve_forever()

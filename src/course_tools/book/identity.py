@@ -1,7 +1,7 @@
 """Whose course this is: address, branch and title stand in `_config.yml`, all else follows.
 
-`write` carries them to every file that repeats them; `change` sets them first. Both are what
-`course configure` does, and both leave a file alone that is right already.
+`write_identity` carries them to every file that repeats them; `change` sets them first. Both are
+what `course configure` does, and both leave a file alone that is right already.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 
 from course_tools.book import notebooks
-from course_tools.book.build import PLACEHOLDER, ROOT, config
+from course_tools.checkout import PLACEHOLDER, ROOT, config
 
 ADDRESS = re.compile(r"https://[\w.-]+(?::\d+)?(?:/[\w.-]+)+")
 BRANCH = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][\w./-]*(?<![./])")
@@ -47,7 +47,7 @@ def change(
     path.write_text(text, "utf-8")
 
 
-def write(root: Path = ROOT) -> list[Path]:
+def write_identity(root: Path = ROOT) -> list[Path]:
     """Bring notebooks, headings, badges and citation file in line; return the files changed."""
     changed = notebooks.configure(root)
     heading = f"# {config(root)['title']}"

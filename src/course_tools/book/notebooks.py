@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from course_tools.book.build import ROOT, repository
+from course_tools.checkout import ROOT, repository
 
 FOLDERS = ("chapters", "exercises", "solutions")
 WIDGET = "application/vnd.jupyter.widget-view+json"

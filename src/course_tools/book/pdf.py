@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from course_tools.book import build as book
-from course_tools.checkout import bootstrap
+from course_tools.book.build import build_book, jupyter_book
+from course_tools.checkout import ROOT, bootstrap, pages
 
 # Formulas are drawn, pictures are loaded, and hints are opened, for paper cannot unfold.
 # A link to another page of the book leads to its place in this one, never to a file on this disk.
@@ -30,7 +30,7 @@ FOOT = """<div style="width: 100%; font: 8pt sans-serif; color: #555; text-align
 MARGIN: Any = {"top": "18mm", "bottom": "20mm", "left": "20mm", "right": "20mm"}
 
 
-def build(root: Path = book.ROOT) -> Path:
+def print_book(root: Path = ROOT) -> Path:
     """Build `_build/pdf/book.pdf`, with an outline and page numbers; returns its path.
 
     Raises RuntimeError when the book does not build or there is no browser.
@@ -38,12 +38,12 @@ def build(root: Path = book.ROOT) -> Path:
     browser = bootstrap.find_browser()
     if browser is None:
         raise RuntimeError("no Chromium to print with: sudo apt-get install chromium")
-    book.build(root)  # its scripts and parsed pages serve here too
-    book.jupyter_book(root, "--builder", "singlehtml")
+    build_book(root)  # its scripts and parsed pages serve here too
+    jupyter_book(root, "--builder", "singlehtml")
     target = root / "_build/pdf/book.pdf"
     target.parent.mkdir(parents=True, exist_ok=True)
     single = root / "_build/singlehtml"
-    shutil.copy(single / f"{book.pages(root)[0]}.html", single / "index.html")  # so its links hold
+    shutil.copy(single / f"{pages(root)[0]}.html", single / "index.html")  # so its links hold
     print_page(single / "index.html", target, browser)
     return target
 

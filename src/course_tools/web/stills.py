@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from course_tools.book import build as book
-from course_tools.checkout import bootstrap
+from course_tools.book.build import build_book
+from course_tools.checkout import ROOT, bootstrap
 from course_utils.data.cache import sha256_of
 from course_utils.data.sources import CHECKPOINTS
 
-FOLDER = book.ROOT / "book/site/style/stills"
+FOLDER = ROOT / "book/site/style/stills"
 WIDTH, SCALE, COLOURS = 780, 1.5, 64  # of the page, in CSS pixels; device pixels in one; palette
 # no controls; boxes and lines as high as what they hold; no times, which are those of this machine
 HIDE = """.live-app :is(.live-offer, .live-controls), #pst-back-to-top { display: none !important }
@@ -122,7 +122,7 @@ def smaller(image: bytes) -> tuple[bytes, tuple[int, int]]:
 
 def names() -> list[str]:
     """Live figures, in the order of the page that has them all."""
-    text = (book.ROOT / "book/playground.md").read_text("utf-8")
+    text = (ROOT / "book/playground.md").read_text("utf-8")
     return re.findall('data-live="([^"]+)"', text)
 
 
@@ -138,10 +138,10 @@ def page_alone(root: Path) -> Path:
     Notebooks that lie in `root`/book already become pages, too.
     """
     for name in ("_config.yml", "book/site", "book/references.bib"):
-        source, target = book.ROOT / name, root / name
+        source, target = ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-    text = (book.ROOT / "book/playground.md").read_text("utf-8")
+    text = (ROOT / "book/playground.md").read_text("utf-8")
     text = re.sub(r"\]\((\.\./chapters/|appendix_)[^)]*\)", "](index.md)", text)  # not there
     pages = ["playground", *sorted(path.stem for path in (root / "book").glob("*.ipynb"))]
     chapters = ", ".join(f"{{file: book/{page}}}" for page in pages)
@@ -149,4 +149,4 @@ def page_alone(root: Path) -> Path:
     (root / "book/index.md").write_text("# Title\n\n```{bibliography}\n```\n")
     (root / "_toc.yml").write_text(f"format: jb-book\nroot: book/index\nchapters: [{chapters}]\n")
     (root / "requirements.txt").touch()
-    return book.build(root).parent
+    return build_book(root).parent

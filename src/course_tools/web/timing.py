@@ -18,8 +18,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from course_tools.book import build as book
-from course_tools.checkout import bootstrap
+from course_tools.checkout import ROOT, bootstrap
 from course_tools.web import export, stills
 from course_tools.web.bundle import bundle
 from course_tools.web.quantize import as_in_the_page
@@ -114,7 +113,7 @@ def processor_time(chromium: Any) -> float:
 
 def engine_page(site: Path) -> str:
     """A page that has the engine, gpt-mini, and a function that times its steps."""
-    live = os.path.relpath(book.ROOT / "book/site/live", site)
+    live = os.path.relpath(ROOT / "book/site/live", site)
     (site / "entry.mjs").write_text(ENGINE.replace("LIVE", live))
     (site / "engine.js").write_text(bundle(site / "entry.mjs"))
     parts = sorted(path.name for path in (site / "_static/live").glob("gpt-mini-*.js"))
