@@ -55,7 +55,7 @@ def texts(root: Path) -> dict[str, str]:
 def test_no_file_names_the_old_place(fork):
     names = [name for name, text in texts(fork).items() if PLACEHOLDER in text]
     # an example that is brought in line when it is used, and the code that knows the placeholder
-    assert names == ["book/adapting.md", "src/course_utils/book.py"]
+    assert names == ["book/adapting.md", "src/course_tools/checkout.py"]
 
 
 def test_everything_names_the_new_one(fork):
