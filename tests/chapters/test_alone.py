@@ -18,10 +18,10 @@ from project_copy import copy_of_project
 
 from course_tools import release
 from course_tools.book import notebooks
-from course_tools.checkout import ROOT, repository, tool
+from course_tools.checkout import ROOT, load_module, repository
 from course_utils import versions
 
-alone = tool("alone")
+alone = load_module(ROOT / "tools/alone.py", "alone")
 
 VERSIONS = """
 import torch, course_utils
