@@ -156,7 +156,7 @@ def test_our_ablation_is_the_record():
     from course_utils import records
 
     made = records.load("span-ablations")
-    assert "made by: course run span-ablations" in CHAPTER.output_of("record.load(")
+    assert "made by: course run span-ablations" in CHAPTER.output_of("records.load(")
     rows = cells(CHAPTER.output_of('"first token, nats"'))
     for row in made["results"]["spans"]:
         first = row["first_token_loss"]
