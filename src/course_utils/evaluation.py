@@ -15,7 +15,11 @@ import numpy as np
 
 
 def bootstrap_interval(
-    values: Iterable[float], confidence: float = 0.95, samples: int = 2000, seed: int = 0
+    values: Iterable[float],
+    confidence: float = 0.95,
+    samples: int = 2000,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> tuple[float, float]:
     """Low and high end of the percentile bootstrap interval of the mean of `values`.
 
@@ -27,17 +31,29 @@ def bootstrap_interval(
         confidence: share of resampled means between the two ends.
         samples: how often to draw as many examples as there are, with replacement.
         seed: of the draws.
+        groups: one name a value. Values of one group, such as sentences with the same noun, are
+            drawn together: they are alike, and are worth less than as many that are not.
 
     Raises:
-        ValueError: no values, a value that is not finite, or confidence outside (0, 1).
+        ValueError: no values, a value that is not finite, confidence outside (0, 1), or not as
+            many groups as values.
     """
     data = np.array(list(values), dtype=float)
     if data.ndim != 1 or not data.size or not np.isfinite(data).all():
         raise ValueError(f"need a list of finite numbers, at least one; got shape {data.shape}")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1")
+    if groups is not None and len(groups) != data.size:
+        raise ValueError(f"{len(groups)} groups for {data.size} values: one for each is needed")
     draws = np.random.default_rng(seed)
-    means = [draws.choice(data, data.size).mean() for _ in range(samples)]
+    if groups is None:
+        means = [draws.choice(data, data.size).mean() for _ in range(samples)]
+    else:
+        number_of = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+        group = [number_of[name] for name in groups]
+        sums, sizes = np.bincount(group, weights=data), np.bincount(group)
+        drawn = (draws.integers(len(sums), size=len(sums)) for _ in range(samples))
+        means = [sums[chosen].sum() / sizes[chosen].sum() for chosen in drawn]
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

@@ -72,3 +72,18 @@ def test_predictions_and_labels_must_be_as_many():
         accuracy([1, 0, 1], [1, 0])
     with pytest.raises(ValueError, match="0 predictions"):
         accuracy([], [])
+
+
+def test_values_of_one_group_are_drawn_together():
+    rng = np.random.default_rng(3)
+    groups = [f"noun {number}" for number in range(40) for _ in range(10)]
+    values = np.repeat(rng.random(40) < 0.6, 10).astype(float)  # a group is right or wrong as one
+    apart = bootstrap_interval(values)
+    together = bootstrap_interval(values, groups=groups)
+    assert together[1] - together[0] > 2.5 * (apart[1] - apart[0])  # √10 times
+    error = values.std() / 40**0.5
+    assert together[0] == pytest.approx(values.mean() - 1.96 * error, abs=0.03)
+    alone = bootstrap_interval(values, groups=[str(number) for number in range(400)])
+    assert alone == pytest.approx(apart, abs=0.01)
+    with pytest.raises(ValueError, match="3 groups for 400 values"):
+        bootstrap_interval(values, groups=["a", "b", "c"])
