@@ -138,14 +138,15 @@ def test_scores_are_what_the_definitions_say():
     for t, piece in enumerate(good):
         covered = [special.cls_token_id, *good, special.sep_token_id]
         covered[t + 1] = special.mask_token_id
-        total += float(model("bert-mini")(torch.tensor([covered])).log_softmax(-1)[0, t + 1, piece])
+        logs = model("bert-mini")(torch.tensor([covered])).log_softmax(-1)
+        total += logs[0, t + 1, piece].item()
     found = pseudo_log_likelihood(model("bert-mini"), [bad, good], tokenizer)
     assert float(found[1]) == pytest.approx(total, rel=1e-5)
     sentinel, end = tokenizer.convert_tokens_to_ids("<extra_id_0>"), tokenizer.eos_token_id
     read = torch.tensor([[*good[:2], sentinel, *good[3:], end]])
     for side, sentence in enumerate((good, bad)):
         logs = model("t5-mini")(read, torch.tensor([[0, sentinel, sentence[2]]])).log_softmax(-1)[0]
-        wanted = float(logs[1, sentence[2]] + logs[2, end])
+        wanted = (logs[1, sentence[2]] + logs[2, end]).item()
         found = one_sentinel(model("t5-mini"), [(good, bad)], tokenizer)
         assert float(found[0, side]) == pytest.approx(wanted, rel=1e-5)
 
