@@ -284,6 +284,9 @@ def run(
         Path | None, typer.Option(help="Folder of trials and records; default runs/NAME.")
     ] = None,
     tiny: Annotated[bool, typer.Option("--tiny", help="The same code in seconds.")] = False,
+    blimp: Annotated[
+        Path | None, typer.Option(help="Archive of BLiMP, in place of the hub's.", exists=True)
+    ] = None,
 ) -> None:
     """Measure again what the book shows; stopped at any moment, the same command goes on."""
     from course_tools.experiments import table
@@ -292,5 +295,5 @@ def run(
     typer.echo(table.estimate(chosen, tiny))
     for each in chosen if name else []:
         place = out / each if out and name == "all" else out
-        written = table.run(each, seed=seed, out=place, tiny=tiny, say=typer.echo)
+        written = table.run(each, seed=seed, out=place, tiny=tiny, blimp=blimp, say=typer.echo)
         typer.echo(f"written to {written}")

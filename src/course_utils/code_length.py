@@ -79,6 +79,24 @@ def code_length(
         ValueError: an order that the model does not have, a span below 1, a tokenizer that is not
             byte-level, or what the model refuses.
     """
+    nats = row_nats(
+        model, tokenizer, ids, order=order, span=span, seed=seed, rows_at_once=rows_at_once
+    )
+    size = num_bytes(ids, tokenizer)
+    return CodeLength(float(nats.sum()), ids.numel(), size, passes(model, ids, span))
+
+
+def row_nats(
+    model: Bert | Gpt | T5,
+    tokenizer: Any,
+    ids: Tensor,
+    *,
+    order: str = LEFT_TO_RIGHT,
+    span: int = 3,
+    seed: int = 0,
+    rows_at_once: int = 16,
+) -> Tensor:
+    """What each row costs, (rows,) in nats: arguments and errors are those of `code_length`."""
     require(span >= 1, f"span is {span}: the decoder writes at least one piece at a time")
     known = (LEFT_TO_RIGHT, RANDOM) if isinstance(model, Bert) else (LEFT_TO_RIGHT,)
     require(order in known, f"order={order!r}: {type(model).__name__} has {' and '.join(known)}")
@@ -86,17 +104,17 @@ def code_length(
     orders = random_orders(rows, length, seed) if order == RANDOM else left_to_right(rows, length)
     training = model.training
     model.eval()
-    nats = 0.0
+    parts = []
     for some, their_orders in zip(ids.split(rows_at_once), orders.split(rows_at_once), strict=True):
         if isinstance(model, Gpt):
-            part = gpt_nats(model, some, tokenizer.eos_token_id)
+            nats = gpt_nats(model, some, tokenizer.eos_token_id)
         elif isinstance(model, Bert):
-            part = bert_nats(model, some, their_orders, tokenizer)
+            nats = bert_nats(model, some, their_orders, tokenizer)
         else:
-            part = t5_nats(model, some, span, tokenizer)
-        nats += float(part.double().sum())
+            nats = t5_nats(model, some, span, tokenizer)
+        parts.append(nats.double().sum(1))
     model.train(training)
-    return CodeLength(nats, ids.numel(), num_bytes(ids, tokenizer), passes(model, ids, span))
+    return torch.cat(parts)
 
 
 @torch.no_grad()

@@ -39,6 +39,15 @@ FIELDS: dict[str, type] = {
     "trials": list,
     "sha256": str,  # of all the rest
 }
+# What is claimed, and how that is decided, written before the run: all four, or none in a record
+# from before they were asked for.
+CLAIM: dict[str, type] = {
+    "question": str,
+    "rule": str,  # what counts as yes, as no and as silent
+    "controls": str,  # what the effect must beat
+    "verdict": str,  # "yes: …", "no: …" or "silent: …"
+}
+VERDICTS = ("yes", "no", "silent")
 
 
 def load(name: str) -> dict[str, Any]:
@@ -108,12 +117,18 @@ def check(record: dict[str, Any]) -> None:
         ValueError: names what is wrong.
     """
     name = record.get("name", "?")
-    if wrong := sorted(record.keys() ^ FIELDS.keys()):
+    claims = bool(record.keys() & CLAIM.keys())
+    fields = FIELDS | CLAIM if claims else FIELDS
+    if wrong := sorted(record.keys() ^ fields.keys()):
         raise ValueError(f"record {name}: fields missing or unknown: {wrong}")
-    if wrong := [key for key, kind in FIELDS.items() if not isinstance(record[key], kind)]:
-        raise ValueError(f"record {name}: of another type than {FIELDS[wrong[0]]}: {wrong}")
-    if empty := [key for key in ("results", "trials", "commit", "machine") if not record[key]]:
+    if wrong := [key for key, kind in fields.items() if not isinstance(record[key], kind)]:
+        raise ValueError(f"record {name}: of another type than {fields[wrong[0]]}: {wrong}")
+    filled = ["results", "trials", "commit", "machine", *(CLAIM if claims else ())]
+    if empty := [key for key in filled if not record[key]]:
         raise ValueError(f"record {name}: nothing in {empty}")
+    if claims and record["verdict"].partition(":")[0] not in VERDICTS:
+        known = ", ".join(VERDICTS)
+        raise ValueError(f"record {name}: its verdict begins with none of {known} and a colon")
     if not 0 <= record["seconds"] < math.inf:
         raise ValueError(f"record {name}: {record['seconds']} seconds")
     if record["sha256"] != seal(record):

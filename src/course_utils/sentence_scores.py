@@ -47,15 +47,21 @@ def encode(pairs: Sequence[Pair], tokenizer: Any) -> list[EncodedPair]:
 
 
 def judge(scorer: Scorer, pairs: Sequence[Pair], tokenizer: Any) -> Accuracy:
-    """Share of pairs whose good sentence scores higher; a tie counts half.
+    """Share of pairs whose good sentence scores higher, with its interval; a tie counts half."""
+    return accuracy_of(credits(scorer, pairs, tokenizer), pairs)
 
-    The interval is of drawing other groups (nouns, contexts) of the same kind.
-    """
+
+def credits(scorer: Scorer, pairs: Sequence[Pair], tokenizer: Any) -> list[float]:
+    """For every pair 1 if its good sentence scores higher, 0 if the bad one, ½ for a tie."""
     scores = scorer(encode(pairs, tokenizer)).double()  # (P, 2)
     gap = scores[:, 0] - scores[:, 1]
-    right = torch.where(gap.abs() < TIE, 0.5, (gap > 0).double())
-    low, high = bootstrap_interval(right.tolist(), groups=[pair.group for pair in pairs])
-    return Accuracy(float(right.mean()), low, high, len(pairs))
+    return torch.where(gap.abs() < TIE, 0.5, (gap > 0).double()).tolist()
+
+
+def accuracy_of(credits: Sequence[float], pairs: Sequence[Pair]) -> Accuracy:
+    """Mean credit. Its interval is of drawing other groups (nouns, contexts) of the same kind."""
+    low, high = bootstrap_interval(credits, groups=[pair.group for pair in pairs])
+    return Accuracy(sum(credits) / len(credits), low, high, len(pairs))
 
 
 def scorer_of(model: Bert | Gpt | T5, tokenizer: Any) -> Scorer:

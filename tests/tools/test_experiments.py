@@ -23,6 +23,7 @@ from course_tools.experiments import (
     ship,
     spans,
     table,
+    yardsticks,
 )
 from course_tools.experiments.table import EXPERIMENTS, Experiment
 from course_utils import comparison, minis, records
@@ -33,6 +34,19 @@ from course_utils.prompting import label_probabilities
 from course_utils.recipes import RECIPES
 
 COMMITTED = records.available()
+WITHOUT_CLAIM = {  # older than the rule that an experiment says what it asks; never add a name
+    "pretraining-tries",
+    "pretraining",
+    "finetuning-curves",
+    "data-efficiency",
+    "masking-ablations",
+    "span-ablations",
+    "scaling-law",
+    "few-shot",
+    "cost",
+    "intent-slots",
+    "sentiment",
+}
 
 
 def quiet(line: str) -> None:
@@ -65,10 +79,11 @@ def paths(content: object, names: set[str], place: str = "") -> set[str]:
 
 
 def shape(made: dict) -> set[str]:
-    """Paths of results and trials of a record."""
+    """Paths of results and trials of a record, without BLiMP, which is not at hand everywhere."""
     full = EXPERIMENTS[made["name"]].settings
     names = {str(v) for value in full.values() if isinstance(value, list) for v in value}
-    return paths({key: made[key] for key in ("results", "trials")}, names)
+    found = paths({key: made[key] for key in ("results", "trials")}, names)
+    return {path for path in found if ".blimp[]" not in path}
 
 
 def rounded(content: object) -> object:
@@ -128,6 +143,23 @@ def test_the_recipes_are_the_best_of_as_many_tries():
         assert row.settings["learning_rate"] == best["learning_rate"]
         assert row.settings.get("embedding_rate", 1.0) == best["embedding_rate"]
         assert (len(row.lengths) > 1) is best["growing"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_says_what_it_asks_and_how_that_is_decided(name, tiny):
+    claim = EXPERIMENTS[name].claim
+    assert (claim is None) == (name in WITHOUT_CLAIM)
+    if claim:
+        made = tiny(name)
+        assert claim.question.strip().endswith("?") or "?" in claim.question
+        assert all(word in claim.rule for word in ("Yes", "No", "Silent"))
+        for key in ("question", "rule", "controls"):
+            assert made[key] == getattr(claim, key)
+        assert made["verdict"] == claim.verdict(made["results"])
+    if claim and name in COMMITTED:
+        committed = records.load(name)
+        assert committed["verdict"] == claim.verdict(committed["results"])
+        assert (committed["question"], committed["rule"]) == (claim.question, claim.rule)
 
 
 # -- records -----------------------------------------------------------------------------------
@@ -210,6 +242,38 @@ def test_a_record_that_is_not_right_is_refused(toy, tmp_path, monkeypatch):
         records.load("toy")
     with pytest.raises(ValueError, match="course run masking"):
         records.load("masking")
+
+
+def test_a_record_says_all_of_its_claim_or_nothing(toy, tmp_path):
+    from dataclasses import replace
+
+    claim = table.Claim(
+        "Is it so?", "Yes: 6. No: less. Silent: more.", "none", lambda made: "yes: 6"
+    )
+    EXPERIMENTS["toy"] = replace(EXPERIMENTS["toy"], claim=claim)
+    good = records.read_json(table.run("toy", out=tmp_path, say=quiet))
+    assert [good[key] for key in records.CLAIM] == [
+        claim.question,
+        claim.rule,
+        claim.controls,
+        "yes: 6",
+    ]
+    records.check(good)
+    shown = page.section(good)
+    assert "**Question.** Is it so?" in shown and "**Verdict.** Yes: 6" in shown
+    without = {key: value for key, value in good.items() if key not in records.CLAIM}
+    records.check(without | {"sha256": records.seal(without)})  # as older records are
+    for change, message in [
+        ({"verdict": "perhaps"}, "yes, no, silent and a colon"),
+        ({"rule": ""}, r"nothing in \['rule'\]"),
+        ({"question": 6}, "another type"),
+    ]:
+        bad = good | change
+        with pytest.raises(ValueError, match=message):
+            records.check(bad | {"sha256": records.seal(bad)})
+    del good["controls"]
+    with pytest.raises(ValueError, match=r"missing or unknown: \['controls'\]"):
+        records.check(good)
 
 
 def test_a_record_says_where_its_code_was_changed(tmp_path, monkeypatch):
@@ -383,6 +447,83 @@ def test_t5_writes_a_word_and_the_others_read_a_label():
 def minis_word(label: int) -> list[int]:
     """Pieces of the word that stands for a label."""
     return load_tokenizer("course")(minis.WORDS[label], add_special_tokens=False)["input_ids"]
+
+
+# -- yardsticks ----------------------------------------------------------------------------------
+
+
+def judged(model: str, start: str, shares: list[float], low: float = 0.55) -> dict:
+    """A trial with these shares on the hardest set; everything else is the same for all."""
+    row = {"set": yardsticks.HARDEST, "count": 440, "high": 0.9}
+    return [
+        {
+            "model": model,
+            "start": start,
+            "seed": seed,
+            "bits": [],
+            "blimp": [],
+            "pairs": [{"scheme": "any", "sets": [row | {"mean": share, "low": low}]}],
+        }
+        for seed, share in enumerate(shares)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counted", "trained", "untrained", "low", "verdict"),
+    [
+        (0.4, [0.70, 0.72, 0.68], 0.5, 0.6, "yes: gpt-mini"),
+        (0.4, [0.55, 0.58, 0.52], 0.5, 0.51, "no: "),
+        (0.4, [0.70], 0.5, 0.6, "silent: "),  # one seed says nothing of seed noise
+        (0.4, [0.70, 0.72, 0.68], 0.5, 0.49, "silent: "),
+        (0.69, [0.70, 0.72, 0.68], 0.5, 0.6, "silent: "),  # counting can do it too
+        (0.4, [0.70, 0.72, 0.68], 0.6, 0.6, "silent: an untrained"),  # the pairs give it away
+    ],
+)
+def test_the_verdict_follows_the_rule(counted, trained, untrained, low, verdict):
+    trials = judged("counting", "counted", [counted]) + judged(
+        "gpt-mini", "pre-trained", trained, low
+    )
+    trials += judged("gpt-mini", "untrained", [untrained])
+    assert yardsticks.verdict(yardsticks.summarise(trials)).startswith(verdict)
+
+
+def test_counting_pays_for_the_same_rows_in_the_same_unit():
+    found, ids = yardsticks.ngrams(5), yardsticks.held_out_rows(3, 20)
+    end = load_tokenizer("course").eos_token_id
+    assert ids.shape == (3, 20) and not (ids == end).any()
+    whole = torch.cat([torch.full((3, 1), end), ids], 1)
+    entry = yardsticks.counted_bits(found, ids, 3)
+    assert entry["nats_a_piece"] == pytest.approx(found.loss(whole, 3))
+    size = len(load_tokenizer("course").decode(ids.flatten()).encode())
+    assert entry["bits_per_byte"] == pytest.approx(entry["nats_a_piece"] * 60 / np.log(2) / size)
+    assert entry["low"] <= entry["bits_per_byte"] <= entry["high"]
+    sentences = [[*ids[0, :7].tolist()], [*ids[1, :9].tolist()], [*ids[2, :7].tolist()]]
+    scores = yardsticks.counted_scores(found, 3)(sentences)
+    for sentence, score in zip(sentences, scores, strict=True):
+        assert float(score) == pytest.approx(found.log_probs([end, *sentence], 3)[1:].sum())
+
+
+def test_blimp_is_judged_where_its_archive_is(tmp_path):
+    import zipfile
+
+    path = tmp_path / "pairs.zip"
+    rows = [
+        {"sentence_good": f"The {a} is here.", "sentence_bad": f"The {a} are here.",
+         "linguistics_term": "agreement_of_verbs", "UID": "one"} for a in ("law", "man")
+    ]  # fmt: skip
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one.jsonl", "\n".join(map(json.dumps, rows)))
+    settings = {**yardsticks.SETTINGS, **yardsticks.TINY, "seed": 0, "blimp": str(path)}
+    made = yardsticks.measure(settings | {"blimp_pairs": 2}, "gpt-mini", "pre-trained", 0)
+    assert [(row["set"], row["count"]) for row in made["blimp"][0]["sets"]] == [
+        ("agreement of verbs", 2),
+        ("all", 2),
+    ]
+
+
+def test_a_seed_that_is_not_shipped_asks_for_its_runs():
+    with pytest.raises(ValueError, match="seed 0 only"):
+        yardsticks.build(yardsticks.SETTINGS, "gpt-mini", "pre-trained", 1)
 
 
 # -- the comparison and what is shipped ----------------------------------------------------------

@@ -30,8 +30,14 @@ def section(made: dict[str, Any]) -> str:
     facts = markdown(["", ""], [[key, value] for key, value in conditions(made).items()])
     tables = [listing(name, content) for name, content in made["results"].items()]
     what = re.sub(r"^F(\d):", r"Figure 9.\1:", capital(made["measures"]))
-    parts = [f"## {made['name']}", what + ".", *filter(None, tables), facts]
+    parts = [f"## {made['name']}", what + ".", *claim(made), *filter(None, tables), facts]
     return "\n\n".join(parts)
+
+
+def claim(made: dict[str, Any]) -> list[str]:
+    """Question, rule of decision, controls and verdict, a paragraph each; none in older records."""
+    said = {key: capital(" ".join(made[key].split())) for key in records.CLAIM if key in made}
+    return [f"**{capital(key)}.** {text}" for key, text in said.items()]
 
 
 def conditions(made: dict[str, Any]) -> Cells:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -22,11 +22,23 @@ from course_tools.experiments import (
     sentiment,
     spans,
     tries,
+    yardsticks,
 )
 from course_utils import records
 
 Settings = dict[str, Any]
 Trial = dict[str, Any]
+NOT_SETTINGS = ("seed", "sources", "folder", "blimp")  # in a record: elsewhere, or a path
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is asked and how it is decided, written down before the run."""
+
+    question: str
+    rule: str  # what counts as yes, as no and as silent
+    controls: str  # what an effect must beat
+    verdict: Callable[[dict[str, Any]], str]  # of the results: "yes: …", "no: …" or "silent: …"
 
 
 @dataclass(frozen=True)
@@ -45,39 +57,58 @@ class Experiment:
     trials: Callable[[Settings], list[Trial]]
     measure: Callable[..., dict[str, Any]]  # measure(settings, **trial)
     summarise: Callable[[list[Trial]], dict[str, Any]]
+    claim: Claim | None = None
 
 
 def _row(module: ModuleType, measures: str, minutes: float) -> Experiment:
+    """A new experiment: its module says what it asks and how that is decided."""
+    claim = Claim(module.QUESTION, module.RULE, module.CONTROLS, module.verdict)
+    return replace(_without_claim(module, measures, minutes), claim=claim)
+
+
+def _without_claim(module: ModuleType, measures: str, minutes: float) -> Experiment:
+    """An experiment from before a rule of decision was asked for; add none."""
     parts = (module.SETTINGS, module.TINY, module.trials, module.measure, module.summarise)
     return Experiment(measures, minutes, *parts)
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "pretraining-tries": _row(tries, "the recipe of each paradigm, by as many tries", 20),
-    "pretraining": _row(
+    "pretraining-tries": _without_claim(tries, "the recipe of each paradigm, by as many tries", 20),
+    "pretraining": _without_claim(
         pretraining,
         "learning curves of the three objectives: one text, as many weights and FLOPs",
         90,
     ),
-    "finetuning-curves": _row(
+    "finetuning-curves": _without_claim(
         finetuning, "F7: the three minis fine-tuned on the movie sentences", 8
     ),
-    "data-efficiency": _row(
+    "data-efficiency": _without_claim(
         data_efficiency, "F6: accuracy by number of labels, pre-trained against random start", 10
     ),
-    "masking-ablations": _row(
+    "masking-ablations": _without_claim(
         masking, "masking rate 10–60%, 80/10/10 against all [MASK], with and without NSP", 15
     ),
-    "span-ablations": _row(spans, "span corruption with mean spans of 1 to 10", 8),
-    "scaling-law": _row(scaling, "held-out loss of GPTs of seven sizes, and α of L(N)", 16),
-    "few-shot": _row(
+    "span-ablations": _without_claim(spans, "span corruption with mean spans of 1 to 10", 8),
+    "scaling-law": _without_claim(
+        scaling, "held-out loss of GPTs of seven sizes, and α of L(N)", 16
+    ),
+    "few-shot": _without_claim(
         few_shot, "SmolLM2 with 0 to 8 examples: sentiment, questions, calibration", 10
     ),
-    "cost": _row(cost, "FLOPs by 6·N·D, time and energy of our models and of published ones", 0.1),
-    "intent-slots": _row(
+    "cost": _without_claim(
+        cost, "FLOPs by 6·N·D, time and energy of our models and of published ones", 0.1
+    ),
+    "intent-slots": _without_claim(
         intent_slots, "flight booking: intent and slots together, α from 0 to 1", 4
     ),
-    "sentiment": _row(sentiment, "a fine-tuned bert-mini and a lexicon on the movie sentences", 2),
+    "sentiment": _without_claim(
+        sentiment, "a fine-tuned bert-mini and a lexicon on the movie sentences", 2
+    ),
+    "yardsticks": _row(
+        yardsticks,
+        "bits a byte of BERT, GPT and T5 by the chain rule, and minimal pairs, beside counting",
+        15,
+    ),
 }
 
 
@@ -114,6 +145,7 @@ def run(
     seed: int = 0,
     out: str | Path | None = None,
     tiny: bool = False,
+    blimp: str | Path | None = None,
     say: Callable[[str], object] = print,
 ) -> Path:
     """Run what is left to run of an experiment; when all trials are there, write its record.
@@ -124,6 +156,7 @@ def run(
         out: folder of trials and record. Without it, trials go to runs/NAME, and the record of the
             full experiment at seed 0 replaces the book's.
         tiny: the same code in seconds, to see that it is alive.
+        blimp: an archive of BLiMP, for the experiment that reads it; else the hub is asked.
         say: gets a line a trial.
 
     Returns:
@@ -137,6 +170,8 @@ def run(
     label = name + "-tiny" * tiny + f"-seed{seed}" * bool(seed)
     folder = Path(out) if out else Path("runs") / label
     settings["folder"] = str(folder)
+    if blimp:
+        settings["blimp"] = str(blimp)
     done, trials = [], experiment.trials(settings)
     now = records.conditions()  # of the code that was loaded, whatever is edited while it runs
     for number, trial in enumerate(trials, 1):
@@ -145,7 +180,11 @@ def run(
     target = folder if out or tiny or seed else records.RECORDS
     command = f"course run {name}" + " --tiny" * tiny + f" --seed {seed}" * bool(seed)
     facts = {"name": name, "measures": experiment.measures, "command": command}
-    return records.save(facts | _assemble(experiment, settings, done), target)
+    record = facts | _assemble(experiment, settings, done)
+    if claim := experiment.claim:
+        told = {key: getattr(claim, key) for key in ("question", "rule", "controls")}
+        record |= told | {"verdict": claim.verdict(record["results"])}
+    return records.save(record, target)
 
 
 def describe(trial: Trial) -> str:
@@ -180,7 +219,7 @@ def _assemble(experiment: Experiment, settings: Settings, done: list[Trial]) -> 
         "dirty": any(c["dirty"] for c in conditions),
         "date": max(trial.pop("date") for trial in done),
         "seed": settings["seed"],
-        "settings": {k: v for k, v in settings.items() if k not in ("seed", "sources", "folder")},
+        "settings": {k: v for k, v in settings.items() if k not in NOT_SETTINGS},
         "data": records.data(settings["sources"]),
         "seconds": round(sum(trial["seconds"] for trial in done), 1),
         "results": experiment.summarise(done),
