@@ -79,6 +79,9 @@ def model_facts(found) -> dict:
         config[key] for key in ("num_hidden_layers", "n_layer", "num_layers") if key in config
     )
     total = float(sum(p.detach().abs().sum() for p in found.model.parameters()))
+    weights = list(found.model.parameters())
+    types = sorted({str(weight.dtype) for weight in weights})
+    about |= {"types": types, "bytes": sum(weight.nbytes for weight in weights)}
     return about | {"class": type(found.model).__name__, "layers": layers, "sum": total}
 
 

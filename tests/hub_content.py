@@ -1,6 +1,7 @@
 """What the loopback hub serves: tiny models and data sets with the names and layouts of real ones.
 
-Widths and vocabularies are tiny; architectures, file names, columns and configurations are not.
+Widths and vocabularies are tiny; architectures, layers, types of weights, names of files, columns
+and configurations are not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,15 @@ from typing import Any
 
 from hub_server import Files
 
+MODELS = {  # class and number of layers that were served
+    "minilm": ("BertModel", 6),
+    "bert-base-uncased": ("BertForMaskedLM", 12),
+    "bert-large-uncased": ("BertForMaskedLM", 24),
+    "smollm2": ("LlamaForCausalLM", 30),
+    "gpt2": ("GPT2LMHeadModel", 12),
+    "t5-small": ("T5ForConditionalGeneration", 6),
+    "t5-base": ("T5ForConditionalGeneration", 12),
+}
 TEXTS = (
     "the bank of the river was steep and the water was cold",
     "a senator asked the bank for a loan of four hundred dollars",
@@ -106,14 +116,14 @@ def bert(layers: int, width: int, head: bool = True, vocabulary: str = "") -> Fi
 
 
 def gpt2() -> Files:
-    """Return a GPT-2 of two layers, as many as BERT-base has here (and in truth)."""
+    """Return a GPT-2 of twelve layers."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
         vocab_size=300,
         n_positions=1024,
         n_embd=8,
-        n_layer=2,
+        n_layer=12,
         n_head=2,
         bos_token_id=0,
         eos_token_id=0,
@@ -122,15 +132,15 @@ def gpt2() -> Files:
 
 
 def llama() -> Files:
-    """Return a LLaMA of one layer, the architecture of SmolLM2."""
+    """Return a LLaMA of thirty layers in bfloat16, as SmolLM2 is."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=300, hidden_size=8, intermediate_size=16, num_hidden_layers=1,
+        vocab_size=300, hidden_size=8, intermediate_size=16, num_hidden_layers=30,
         num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True,
     )  # fmt: skip
     tokenizer = byte_pairs(bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>")
-    return saved(LlamaForCausalLM(config), tokenizer)
+    return saved(LlamaForCausalLM(config).bfloat16(), tokenizer)
 
 
 def t5(layers: int, width: int) -> Files:
@@ -277,14 +287,14 @@ def everything(times: int = 1, vocabulary: str = "") -> dict[str, Files]:
     `times`: so many more rows; `vocabulary`: BERT's real one, for what mixes models by its pieces.
     """
     return {
-        "models/google-bert/bert-base-uncased": bert(2, 8, vocabulary=vocabulary),
-        "models/google-bert/bert-large-uncased": bert(3, 12, vocabulary=vocabulary),
+        "models/google-bert/bert-base-uncased": bert(12, 8, vocabulary=vocabulary),
+        "models/google-bert/bert-large-uncased": bert(24, 12, vocabulary=vocabulary),
         "models/sentence-transformers/all-MiniLM-L6-v2": bert(
-            6, 12, head=False, vocabulary=vocabulary) if vocabulary else bert(1, 8, head=False),
+            6, 12, head=False, vocabulary=vocabulary),
         "models/HuggingFaceTB/SmolLM2-135M-Instruct": llama(),
         "models/openai-community/gpt2": gpt2(),
-        "models/google-t5/t5-small": t5(layers=1, width=8),
-        "models/google-t5/t5-base": t5(layers=2, width=8),
+        "models/google-t5/t5-small": t5(layers=6, width=8),
+        "models/google-t5/t5-base": t5(layers=12, width=8),
         "datasets/cornell-movie-review-data/rotten_tomatoes": reviews(
             "", "{}.parquet", "default", {"train": 60, "validation": 6, "test": 6}, times),
         "datasets/stanfordnlp/imdb": reviews(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -126,7 +128,13 @@ def pretrain(
 
 
 def main() -> None:
-    """Run the command, with the verbs of `course_tools` where that package lies (a checkout)."""
+    """Run the command, with the verbs of `course_tools` where that package lies (a checkout).
+
+    What the terminal's encoding cannot show is escaped: a message must not stop the work.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if find_spec("course_tools"):
         import_module("course_tools.cli")  # it adds its verbs to `app`
     app()

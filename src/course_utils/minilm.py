@@ -20,6 +20,7 @@ from torch import Tensor
 
 from course_utils.data.batches import generator_at, pack, rows_at
 from course_utils.data.sources import load_corpus, load_dataset, load_pretrained, split
+from course_utils.data.text import plain_ids
 from course_utils.models import Bert
 from course_utils.models.huggingface import from_hf, to_hf
 from course_utils.objectives import masked_lm
@@ -59,7 +60,7 @@ def texts() -> tuple[list[str], dict[str, list[str]]]:
 
 def rows(texts: Iterable[str], tokenizer: object, length: int) -> Tensor:
     """Cut texts into rows [CLS] … [SEP] of token ids, (rows, length); documents run on."""
-    ids = (tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts)
+    ids = plain_ids(tokenizer, list(texts))
     body = pack((i for i in ids if i), length - 2, end_id=tokenizer.sep_token_id).ids
     first = body.new_full((len(body), 1), tokenizer.cls_token_id)
     return torch.cat([first, body, body.new_full((len(body), 1), tokenizer.sep_token_id)], dim=1)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from course_utils.data.cache import sha256_of
+from course_utils.data.text import plain_ids
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import T5, Bert
 from course_utils.models.heads import SequenceClassifier
@@ -68,12 +69,9 @@ def encode(model: nn.Module, rows: Mapping[str, Sequence]) -> Examples:
     """
     tokenizer = load_tokenizer("course")
     end = tokenizer.eos_token_id
-    ids = tokenizer(list(rows["text"]), add_special_tokens=False)["input_ids"]
-    ids = [row[: MAX_LENGTH - 2] for row in ids]
+    ids = [row[: MAX_LENGTH - 2] for row in plain_ids(tokenizer, rows["text"])]
     if isinstance(model, T5):
-        words = [
-            [*row, end] for row in tokenizer(list(WORDS), add_special_tokens=False)["input_ids"]
-        ]
+        words = [[*row, end] for row in plain_ids(tokenizer, WORDS)]
         return Examples([[*row, end] for row in ids], [words[label] for label in rows["label"]])
     first, last = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     wrapped = isinstance(model, Bert)

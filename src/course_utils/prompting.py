@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from course_utils.data.batches import pad_inputs
+from course_utils.data.text import plain_ids
 from course_utils.speed import autocast
 
 
@@ -51,11 +52,11 @@ def label_probabilities(
 
     The prompt is read once; its keys and values serve every text.
     """
-    firsts = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in words]
+    firsts = [first for first, *_ in plain_ids(tokenizer, words)]
     if len(set(firsts)) < len(words):
         raise ValueError(f"labels {words} do not differ in their first token")
     before = read(model, tokenizer, prompt) if prompt else None
-    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    ids = plain_ids(tokenizer, texts)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     found = torch.zeros(len(ids), len(words))
     for start in range(0, len(order), 16):
@@ -67,7 +68,7 @@ def label_probabilities(
 
 def read(model: Any, tokenizer: Any, prompt: str) -> Any:
     """Keys and values of a prompt."""
-    ids = torch.tensor([tokenizer(prompt, add_special_tokens=False)["input_ids"]])
+    ids = torch.tensor(plain_ids(tokenizer, [prompt]))
     with autocast():
         return model.base_model(ids, use_cache=True).past_key_values
 

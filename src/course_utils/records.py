@@ -95,8 +95,16 @@ def write_json(path: Path, content: Any) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote."""
-    return json.loads(path.read_text("utf-8"))
+    """What `write_json` wrote.
+
+    Raises:
+        ValueError: the file is cut or is no JSON; names it.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        remedy = "delete it, and the command that wrote it writes it anew"
+        raise ValueError(f"{path} is damaged ({error}): {remedy}") from error
 
 
 def seal(record: dict[str, Any]) -> str:

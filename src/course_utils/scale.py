@@ -52,13 +52,15 @@ def chosen() -> tuple[str, str]:
 def pick(**table: Any) -> SimpleNamespace:
     """Return the column of a table of (small, full) pairs that fits, and say which in one line.
 
-    The result has the names of the table, and `scale`.
+    The result has the names of the table, `scale`, and `device`: where the larger models go, "cuda"
+    or "cpu". What every reader runs stays on the processor, so that its numbers are the same.
     """
     scale, reason = chosen()
+    device = "cuda" if scale != "small" and gpu_memory() else "cpu"
     column = {name: _value(entry, scale) for name, entry in table.items()}
     values = ", ".join(f"{name} {value}" for name, value in column.items())
     say(f"scale: {scale}, for {reason}; {values}")
-    return SimpleNamespace(scale=scale, **column)
+    return SimpleNamespace(scale=scale, device=device, **column)
 
 
 def _value(entry: Any, scale: str) -> Any:

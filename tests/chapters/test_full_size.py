@@ -1,7 +1,8 @@
 """Every chapter and solution in its full-size setting, against the loopback hub.
 
-The models have the real names, architectures and files, and are tiny; the scale is `trial`: what
-`full` loads, with few steps.
+The models have the real names, architectures, layers, types and files, and are narrow; the scale is
+`trial`: what `full` loads, with few steps. Nothing forces the hub: it must be preferred to the
+stand-ins, whose packages lie on the disk in one run and do not in the other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hub_content import everything
+from hub_content import MODELS, everything
 from hub_server import Hub
 from nbclient import NotebookClient
 
@@ -34,6 +35,18 @@ FULL_SIZE = {  # what must have come from the hub
 }
 # of the packages that the course can use, those that Colab's image does not have
 ABSENT = {"jupyterquiz", "vaderSentiment", "rouge_score", "gguf", "nbgrader"}
+LISTEN = """
+from course_utils.data import hub
+def pretrained(repo, local, load=hub.pretrained):
+    found = load(repo, local)
+    if found and found[0] is not None:
+        model, name = found[0], repo.id.split("/")[1]
+        name = {"all-MiniLM-L6-v2": "minilm", "SmolLM2-135M-Instruct": "smollm2"}.get(name, name)
+        layers = model.config.num_hidden_layers
+        print("loaded", name, type(model).__name__, layers, model.dtype)
+    return found
+hub.pretrained = pretrained
+"""
 NOTEBOOKS = [path for path in notebooks.executed() if path.stem in FULL_SIZE]
 
 
@@ -47,18 +60,30 @@ def hub():
     served.close()
 
 
-def settings(hub: Hub, home: Path) -> dict[str, str]:
-    """The environment of a kernel: only this hub, caches of its own, packages that are here."""
-    for name in ("wheels", "tokens"):
-        (cache.cache_root() / name).mkdir(parents=True, exist_ok=True)
-        (home / "course").mkdir(exist_ok=True)
-        (home / "course" / name).symlink_to(cache.cache_root() / name)
+STAND_INS = {"minilm", "smollm2", "gpt2-tokenizer"}  # each the very row, from a package
+# these load what only a package has (`minilm-mlm`): they run with all packages only
+BARE = [path for path in NOTEBOOKS if path.stem[:2] in ("L1", "P2", "P4")]
+
+
+def settings(hub: Hub, home: Path, stand_ins: bool) -> dict[str, str]:
+    """The environment of a kernel: only this hub, caches of its own, packages that are here.
+
+    `stand_ins`: whether the packages that stand in for the hub's models are among them.
+    """
+    models = {row.stand_in.wheel.path for row in sources.TABLE if row.name in STAND_INS}
+    wheels = home / "course/wheels"
+    wheels.mkdir(parents=True)
+    for wheel in sources.WHEELS.values():
+        if wheel.path.is_file() and (stand_ins or wheel.path not in models):
+            (wheels / wheel.path.name).symlink_to(wheel.path)
+    (cache.cache_root() / "tokens").mkdir(exist_ok=True)
+    (home / "course/tokens").symlink_to(cache.cache_root() / "tokens")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "COURSE_"))}
     return kept | {
         "HF_ENDPOINT": hub.address, "HF_HOME": str(home / "hf"), "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "NO_PROXY": "127.0.0.1,localhost", "COURSE_CACHE": str(home / "course"),
-        "COURSE_MODELS": "hub", "COURSE_SCALE": "trial", "COURSE_STILL": "1",
+        "COURSE_SCALE": "trial", "COURSE_STILL": "1", "PIP_NO_INDEX": "1",
     }  # fmt: skip
 
 
@@ -69,7 +94,7 @@ def without_what_is_not_installed(path: Path) -> nbformat.NotebookNode:
         shown = path.parents[1] / "exercises" / path.name
     (line,) = re.findall("%pip install.*", shown.read_text("utf-8"))
     absent = sorted(name for name in ABSENT if name.replace("_", "-") not in line)
-    source = f"import sys\nsys.modules.update(dict.fromkeys({absent}, None))"
+    source = f"import sys\nsys.modules.update(dict.fromkeys({absent}, None))\n{LISTEN}"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(source))
     return notebook
 
@@ -80,17 +105,38 @@ def printed(notebook: nbformat.NotebookNode) -> list[str]:
     return "".join(out.get("text", "") for out in outputs).splitlines()
 
 
+def run(hub: Hub, path: Path, home: Path, stand_ins: bool) -> list[str]:
+    """Run a notebook at full size; the lines that it printed."""
+    notebook = without_what_is_not_installed(path)
+    work = {"metadata": {"path": str(home)}}
+    client = NotebookClient(notebook, timeout=None, resources=work, record_timing=False)
+    client.execute(env=settings(hub, home, stand_ins))
+    return printed(notebook)
+
+
+def check_loads(path: Path, lines: list[str]) -> None:
+    """Whether the models are those that were asked for: by name, place, class, layers and type."""
+    for name in FULL_SIZE[path.stem]:
+        assert any(line.startswith(f"{name}: ") and "[hub" in line for line in lines), name
+        if name in MODELS:
+            kind, layers = MODELS[name]
+            assert f"loaded {name} {kind} {layers} torch.float32" in lines
+    assert not any("→" in line and "[stand-in" in line for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("path", BARE, ids=lambda path: path.stem)
+def test_full_size_without_the_stand_ins(hub, path, tmp_path):
+    check_loads(path, run(hub, path, tmp_path, stand_ins=False))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_full_size(hub, path, tmp_path):
-    notebook = without_what_is_not_installed(path)
-    work = {"metadata": {"path": str(tmp_path)}}
-    client = NotebookClient(notebook, timeout=None, resources=work, record_timing=False)
-    client.execute(env=settings(hub, tmp_path))
-    lines = printed(notebook)
-    for name in FULL_SIZE[path.stem]:
-        assert any(line.startswith(f"{name}: ") and "[hub" in line for line in lines), name
+    lines = run(hub, path, tmp_path, stand_ins=True)
+    check_loads(path, lines)
     if path.parent.name == "chapters":
         assert any(line.startswith("scale: trial, for COURSE_SCALE says so") for line in lines)
 

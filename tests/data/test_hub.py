@@ -189,14 +189,6 @@ def test_hub_asked_for_and_down(at, row, monkeypatch):
         sources.load_dataset("tiny")
 
 
-def test_the_stand_in_in_the_cache_goes_before_the_hub(at, row, monkeypatch):
-    at.use("http://127.0.0.1:9")
-    sources.load_dataset("tiny")
-    server = at()
-    assert "from the cache" in sources.load_dataset("tiny").origin.where
-    assert server.asked == []
-
-
 def test_what_the_hub_gave_is_kept_and_checked(row, capsys):
     parts = rows_of(TINY, "tinytext/data.bin")
     hub._keep(parts, hub._folder(row.hub))

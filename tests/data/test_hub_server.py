@@ -8,24 +8,16 @@ import urllib.request
 import hub_server
 import pytest
 from hub_client import Client
-from hub_content import everything
+from hub_content import MODELS, everything
 from hub_server import Hub, commit
 from pip_index import Index
 from test_cache import flip
 
 from course_utils.data import sources
+from course_utils.data.cache import size_text
 
 LOAD = {"corpus": "load_corpus", "dataset": "load_dataset", "pretrained": "load_pretrained"}
 ROWS = [row for row in sources.TABLE if row.hub]
-MODELS = {  # class and number of layers that were served
-    "minilm": ("BertModel", 1),
-    "bert-base-uncased": ("BertForMaskedLM", 2),
-    "bert-large-uncased": ("BertForMaskedLM", 3),
-    "smollm2": ("LlamaForCausalLM", 1),
-    "gpt2": ("GPT2LMHeadModel", 2),
-    "t5-small": ("T5ForConditionalGeneration", 1),
-    "t5-base": ("T5ForConditionalGeneration", 2),
-}
 SPLITS = {  # rows of train, validation and test; what the hub lacks is cut from train
     "movies": (60, 6, 6),
     "imdb": (56, 4, 6),
@@ -80,7 +72,8 @@ def weights(repo: sources.Repo) -> float:
     from safetensors.torch import load
 
     files = everything()[f"models/{repo.id}"]
-    return sum(float(tensor.abs().sum()) for tensor in load(files["model.safetensors"]).values())
+    tensors = load(files["model.safetensors"]).values()
+    return sum(float(tensor.float().abs().sum()) for tensor in tensors)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -91,6 +84,8 @@ def test_every_row_comes_from_the_hub_and_says_so(served, client, row):
     if row.name in MODELS:
         assert (found["class"], found["layers"]) == MODELS[row.name]
         assert found["sum"] == pytest.approx(weights(row.hub))
+        assert found["types"] == ["torch.float32"]  # SmolLM2 is served as bfloat16
+        assert size_text(found["bytes"]) in line
     if row.kind == "pretrained":
         assert found["text"] == "the bank of the river"
     if row.kind == "dataset":
@@ -160,6 +155,14 @@ def test_a_fault_brings_the_stand_in_and_is_said(served, client, fault, load, na
     assert found.get("class", "BertModel") == "BertModel"
 
 
+@pytest.mark.parametrize(("load", "name"), NAMES)
+def test_a_stand_in_on_the_disk_does_not_go_before_the_hub(served, client, load, name):
+    before = client.load(load, name, COURSE_MODELS="offline")
+    assert before["where"].startswith("stand-in")  # its files are here now
+    found = client.load(load, name)
+    assert found["where"] == "hub" and "hf.co/" in found["identity"]
+
+
 def test_the_settings_keep_from_the_hub(served, client):
     (hub, _) = served
     assert client.load("load_dataset", "movies", COURSE_MODELS="offline")["where"] == "stand-in"
@@ -188,4 +191,4 @@ def test_half_a_tokenizer_is_none(served, client):
 def test_a_full_disk(served, client):
     refused = client.load("load_pretrained", "bert-base-uncased", COURSE_MODELS="hub", disk="9000")
     assert refused["error"].endswith("(the disk is full)")
-    assert client.load("load_pretrained", "bert-base-uncased", COURSE_MODELS="hub")["layers"] == 2
+    assert client.load("load_pretrained", "bert-base-uncased", COURSE_MODELS="hub")["layers"] == 12

@@ -20,6 +20,7 @@ from course_tools.experiments.small import dataset, labelled, probe, seeds, spre
 from course_utils.data.batches import pad_inputs
 from course_utils.data.examples import draw
 from course_utils.data.sources import load_pretrained
+from course_utils.data.text import plain_ids
 from course_utils.evaluation import bootstrap_interval
 from course_utils.minis import accuracy, fit, pretrained, random_start
 from course_utils.speed import autocast
@@ -103,7 +104,8 @@ def encoded(trained: bool, max_length: int) -> tuple[dict[str, np.ndarray], dict
 @torch.no_grad()
 def states(model: Any, tokenizer: Any, texts: list[str], max_length: int) -> np.ndarray:
     """Mean over real tokens of the last hidden states, (texts, d), in batches of like length."""
-    ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+    cut = {"add_special_tokens": True, "truncation": True, "max_length": max_length}
+    ids = plain_ids(tokenizer, texts, **cut)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     found = np.zeros((len(ids), model.config.hidden_size), dtype=np.float32)
     for first in range(0, len(order), 64):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from course_utils.data.batches import derive_seed, pack, pad_inputs, rows_at
 from course_utils.data.sources import load_corpus, load_dataset, split
-from course_utils.data.text import token_ids
+from course_utils.data.text import plain_ids, token_ids
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import T5
 from course_utils.objectives.batch import Batch
@@ -135,8 +135,7 @@ def questions_probe(
     features, labels = {}, {}
     for part in ("train", "test"):
         chosen = labelled("questions", part, texts)
-        ids = tokenizer(chosen["text"], add_special_tokens=False)["input_ids"]
-        ids = [[*first, *row, *last] for row in ids]
+        ids = [[*first, *row, *last] for row in plain_ids(tokenizer, chosen["text"])]
         features[part] = mean_states(model, ids, tokenizer.pad_token_id)
         labels[part] = chosen["label"]
     return probe(features, labels)

