@@ -164,6 +164,15 @@ def test_masked_lm_head_goes_over_the_published_weights(tmp_path, monkeypatch):
         load_pretrained("minilm-mlm")
 
 
+def test_what_stands_in_keeps_its_own_name(capsys):
+    loaded = load_pretrained("bert")
+    assert loaded.origin.name == "minilm-mlm" and loaded.model.config.num_hidden_layers == 6
+    assert capsys.readouterr().out.startswith("bert → minilm-mlm: 22,")
+    assert load_dataset("imdb").origin.name == "films"
+    assert load_corpus("c4").origin.name == "sotu"
+    assert load_dataset("trec").origin.name == "questions"  # the very questions
+
+
 def test_own_checkpoints_are_found(tmp_path, monkeypatch):
     from transformers import BertConfig, BertForMaskedLM
 
@@ -177,7 +186,7 @@ def test_own_checkpoints_are_found(tmp_path, monkeypatch):
     assert isinstance(loaded.model, BertForMaskedLM) and not loaded.model.training
     assert loaded.tokenizer.get_vocab() == tokenizers.load_tokenizer("course").get_vocab()
     assert loaded.origin.where == "shipped"
-    assert load_pretrained("t5-small").origin.name == "t5-small"  # what stands in for it
+    assert load_pretrained("t5-small").origin.name == "t5-mini"  # what stands in for it
 
 
 @pytest.mark.parametrize(
