@@ -20,7 +20,19 @@ from typing import Any
 
 import numpy as np
 
+from course_utils import records
+
 Array = np.ndarray[Any, np.dtype[Any]]
+NAMES = {1: "unigram", 2: "bigram", 3: "trigram", 4: "4-gram", 5: "5-gram"}
+
+
+def levels(text: str = "sotu") -> dict[str, float]:
+    """Measured losses by name, "unigram" to "5-gram": lines for a figure of losses.
+
+    Nats a piece of the course's tokenizer, on the held-out rows of speeches on which `gpt-mini` is
+    validated. `text` is what was counted: the speeches ("sotu") or the mixture ("course").
+    """
+    return dict(records.load("counting")["results"]["levels"][text])
 
 
 def discounts(counts: Array) -> Array:

