@@ -1,8 +1,6 @@
 """How well counting predicts: n-grams on the speeches and on the mixture, and three tokenizers.
 
-Question: what has a neural model of the same text to beat, and does a tokenizer trained on the
-mixture spend fewer bits a byte than the one trained on the speeches? A tokenizer is clearly better
-if the 5-gram needs 2% fewer bits a byte over all held-out text and on no source 2% more.
+The levels by name are what a neural model of the same text has to beat, see `counting.levels`.
 """
 
 from __future__ import annotations
@@ -20,6 +18,14 @@ from course_utils.data.tokenizers import load_tokenizer, train_tokenizer
 from course_utils.recipes import RECIPES
 
 SHIPPED, ORDER = "shipped", 5
+CLEAR = 0.02  # of the bits: so many fewer are clearly better, so many more clearly worse
+QUESTION = """Does a tokenizer trained on the mixture spend fewer bits a byte on held-out text than
+the shipped one, which was trained on the speeches alone?"""
+RULE = """Yes, of a number of pieces: the 5-gram counted in the mixture needs at least 2% fewer bits
+a byte over all held-out text, and on no source 2% more. No: at least as many over all. Silent:
+anything between."""
+CONTROLS = """The shipped tokenizer with the same 5-gram counted in the same text; and counted
+in the speeches alone."""
 SENTENCES = ("films", "tweets", "products", "editorials", "questions")  # one line of the table
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu", "course"],
@@ -129,6 +135,23 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
             text: {t["tokenizer"]: bits(t) for t in trials if t["text"] == text} for text in shipped
         },
     }
+
+
+def verdict(results: dict[str, Any]) -> str:
+    """The tokenizer with the fewest bits a byte, judged by the rule."""
+    found = results["bits_a_byte"][list(results["bits_a_byte"])[-1]]
+    new = {name: bits for name, bits in found.items() if name != SHIPPED}
+    if not new:
+        return "silent: no tokenizer was trained"
+    name = min(new, key=lambda n: new[n]["all"])
+    change = {part: new[name][part] / found[SHIPPED][part] - 1 for part in new[name]}
+    if change["all"] >= 0:
+        answer = "no"
+    else:
+        clear = change["all"] <= -CLEAR and max(change.values()) < CLEAR
+        answer = "yes" if clear else "silent"
+    each = ", ".join(f"{part} {share:+.1%}" for part, share in change.items())
+    return f"{answer}: {name} pieces trained on the mixture, bits a byte {each}"
 
 
 def bits(trial: dict[str, Any]) -> dict[str, float]:

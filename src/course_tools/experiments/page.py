@@ -7,6 +7,7 @@ from typing import Any
 
 from course_utils import records
 from course_utils.comparison import comparison_table, markdown
+from course_utils.data import sources
 
 Cells = dict[str, str]
 
@@ -23,6 +24,45 @@ COMPARISON = """One column a paradigm: the same text, the same tokenizer, as man
 FLOPs. ± is the standard deviation over seeds. A loss is per token that *this* objective predicts,
 so the losses of different columns do not compare; only for the causal model do they add up to bits
 per byte of text. The last row compares: accuracy on movie sentences after fine-tuning."""
+
+
+def corpus_sources() -> str:
+    """The sources of the mixture: package, terms, share, sizes of both parts."""
+    rows = []
+    for name, size in records.load("counting")["results"]["sources"].items():
+        row = next(
+            row for row in sources.TABLE if row.name == {"sentences": "films"}.get(name, name)
+        )
+        assert row.stand_in
+        cells = {
+            "source": name,
+            "package": str(row.stand_in.wheel),
+            "terms": row.stand_in.licence,
+            "share": number(sources.SHARES[row.name]),
+            "documents": number(size["documents"]),
+            "MB": f"{size['bytes'] / 1e6:.1f}",
+            "words": f"{size['words'] / 1e6:.2f} M",
+            "pieces": f"{size['tokens'] / 1e6:.2f} M",
+            "held-out documents": number(size["held_out_documents"]),
+            "held-out MB": f"{size['held_out_bytes'] / 1e6:.2f}",
+        }
+        rows.append(cells)
+    return markdown(list(rows[0]), [list(cells.values()) for cells in rows])
+
+
+def corpus_bits() -> str:
+    """The 5-gram's nats a piece by source, and its bits a byte with each tokenizer."""
+    results = records.load("counting")["results"]
+    names = list(results["sources"])
+    nats = ["nats a piece, mixture, shipped", *(number(results["nats_a_token"][n]) for n in names)]
+    lines = [[*nats, ""]]
+    for text, found in results["bits_a_byte"].items():
+        for tokenizer, bits in found.items():
+            told = tokenizer if tokenizer == "shipped" else f"new, {int(tokenizer):,} pieces"
+            counted = "mixture" if text == "course" else "speeches"
+            cells = [f"{bits[name]:.3f}" if name in bits else "–" for name in (*names, "all")]
+            lines.append([f"bits a byte, {counted}, {told}", *cells])
+    return markdown(["counted in, tokenizer", *names, "all"], lines)
 
 
 def section(made: dict[str, Any]) -> str:
