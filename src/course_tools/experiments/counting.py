@@ -13,7 +13,7 @@ import numpy as np
 
 from course_utils.counting import NAMES, NGram
 from course_utils.data.sources import Corpus, load_corpus, parts_of, split
-from course_utils.data.text import text_rows
+from course_utils.data.text import plain_ids, text_rows
 from course_utils.data.tokenizers import load_tokenizer, train_tokenizer
 from course_utils.recipes import RECIPES
 
@@ -81,9 +81,8 @@ def encode(documents: list[str], tokenizer: Any) -> list[np.ndarray]:
     """Ids of each document, some documents at a time: an encoding is far larger than its ids."""
     found = []
     for start in range(0, len(documents), 50):
-        some = documents[start : start + 50]
-        ids = tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]
-        found += [np.array(row, np.int32) for row in ids]
+        some = plain_ids(tokenizer, documents[start : start + 50])
+        found += [np.array(row, np.int32) for row in some]
     return found
 
 

@@ -31,7 +31,8 @@ def token_ids(documents: Sequence[str], tokenizer: Any) -> list[list[int]]:
     path = cache_root() / "tokens" / hashlib.sha256(content.encode()).hexdigest()
     saved = kept(path)
     if saved is None:
-        ids = plain_ids(tokenizer, documents)
+        some = (documents[i : i + 64] for i in range(0, len(documents), 64))  # spares memory
+        ids = [row for part in some for row in plain_ids(tokenizer, part)]
         flat = torch.tensor([i for row in ids for i in row], dtype=torch.int32)
         saved = save({"ids": flat, "lengths": torch.tensor([len(row) for row in ids])})
         keep(path, saved)
