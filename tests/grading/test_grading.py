@@ -21,7 +21,7 @@ from course_utils.grading import check
 from course_utils.grading.item import Notebook, Wrong, array, compare, same
 from course_utils.grading.items import all_items
 from course_utils.grading.plain import MAX_DEPTH, NotPlain, decode, dumps, encode, loads
-from course_utils.grading.session import plain_python
+from course_utils.grading.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTIONS, EXERCISES, BANKS = ROOT / "solutions", ROOT / "exercises", ROOT / "tests/grading/answers"
@@ -76,7 +76,7 @@ def test_the_path_of_a_student_from_blank_to_full_marks(item, capsys):
         for cell in cells:
             part = re.match(r'check\("(\w+\.\d+)"\);?$', cell.strip())
             if not part:
-                exec(plain_python(cell), names)
+                Session(names).do_run(cell, "<cell>")
                 continue
             capsys.readouterr()
             earned[part[1]] = check_in(names, part[1])
@@ -497,24 +497,6 @@ def test_compare_names_the_mistake_only_where_it_shows():
 
 
 # -- notebooks -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("cell", "python"),
-    [
-        ("%pip install x\ny = 1", "pass\ny = 1"),
-        ("!ls", "pass"),
-        ("a = !ls\nb = %who", "a = None\nb = None"),
-        ("if x:\n    !ls", "if x:\n    pass"),
-        ("%%bash\nrm x", ""),
-        ("%%time\nx = 1", "pass\nx = 1"),
-        ("text = '''\n%pip\n!x\n'''", "text = '''\n%pip\n!x\n'''"),
-        ("print?", "pass"),
-        ("x = 5 % 3", "x = 5 % 3"),
-    ],
-)
-def test_a_cell_without_ipython(cell, python):
-    assert plain_python(cell) == python
 
 
 @pytest.mark.parametrize(

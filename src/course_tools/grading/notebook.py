@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
+import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from course_utils.grading.item import Item
-from course_utils.grading.session import plain_python
+from course_utils.grading.items import all_items
 
 MAX_FILE = 20_000_000  # bytes; a notebook with many figures has a tenth of it
 MAX_CELLS = 2_000
 MAX_CODE = 300_000  # characters; parsed, one can take hundreds of bytes
+MAX_LINE = 200  # characters of a line that are looked at
+# what a line at the margin defines; nothing is parsed here, for that can take hours and gigabytes
+DEFINES = re.compile(
+    r"(?:>>> |%time )?(?:(?:async )?(?:def|class) +(\w+)|([\w, ]+?) *(?::[^=]+)?=(?!=))"
+)
 SKIP = "# not run when graded"
 
 
@@ -23,11 +29,31 @@ class Unreadable(ValueError):
     """A file that holds no notebook in Python; the message says why, to its author."""
 
 
+class Cell(str):
+    """The source of a cell, with its number among the notebook's code cells, from 1 on."""
+
+    number = 0  # 0 where it was no code cell: it runs only if it is Python
+
+    @classmethod
+    def numbered(cls, source: str, number: int) -> Cell:
+        """A cell with its number."""
+        cell = cls(source)
+        cell.number = number
+        return cell
+
+    @property
+    def where(self) -> str:
+        """How to find it: its number and its first line."""
+        line = next((line.strip() for line in self.splitlines() if line.strip()), "")
+        where = f"Cell {self.number}" if self.number else "A cell of text"
+        return f"{where} ({line[:50]})"
+
+
 @dataclass(frozen=True)
 class Submission:
-    """The code of a notebook, cell by cell, as Python that knows no IPython."""
+    """The code of a notebook, cell by cell, as it was written."""
 
-    cells: list[str]
+    cells: list[Cell]
 
     @classmethod
     def read(cls, path: Path) -> Submission:
@@ -44,16 +70,15 @@ class Submission:
             raise Unreadable("it has no cells: is it a Jupyter notebook (.ipynb)?")
         if len(cells) > MAX_CELLS:
             raise Unreadable(f"it has {len(cells)} cells, more than {MAX_CELLS}")
-        sources = [text(cell) for cell in cells if is_code(cell)]
-        if sum(map(len, sources)) > MAX_CODE:
+        code = list(code_cells(cells))
+        if sum(map(len, code)) > MAX_CODE:
             raise Unreadable("it has more code than anybody writes; hand in no data within a cell")
-        code = [plain_python(source) for source in sources]
         if not any(map(definitions, code)):
             raise Unreadable("no cell of it defines anything in Python")
-        return cls([cell for cell in code if cell.strip()])
+        return cls(code)
 
     @property
-    def graded(self) -> list[str]:
+    def graded(self) -> list[Cell]:
         """The cells that grading runs: all but those that begin with SKIP."""
         return [cell for cell in self.cells if not cell.lstrip().startswith(SKIP)]
 
@@ -69,6 +94,8 @@ class Submission:
 
 def read_bytes(path: Path) -> bytes:
     """A regular file's content; raises Unreadable for links, devices and what is too large."""
+    if path.is_dir() and not path.is_symlink():
+        raise Unreadable("its folder is empty, or cannot be opened")
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would hang
     except OSError as error:
@@ -109,27 +136,24 @@ def text(cell: dict) -> str:
     return joined.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
 
 
-def is_code(cell: dict) -> bool:
-    """A code cell, or one that was turned into text by mistake yet defines something."""
-    if cell.get("cell_type") == "code":
-        return True
-    source = text(cell)  # of a text that holds a picture only the length is looked at
-    return len(source) <= MAX_CODE and bool(definitions(source))
+def code_cells(cells: list[dict]) -> Iterator[Cell]:
+    """Cells of code, and those that were turned into text by mistake yet define an answer."""
+    number, answers = 0, {name for item in all_items().values() for name in item.names}
+    for cell in cells:
+        source, is_code = text(cell), cell.get("cell_type") == "code"
+        number += is_code
+        # of a text that holds a picture only the length is looked at
+        if source.strip() and (
+            is_code or (len(source) <= MAX_CODE and definitions(source) & answers)
+        ):
+            yield Cell.numbered(source, number if is_code else 0)
 
 
 def definitions(source: str) -> set[str]:
-    """Names that a cell defines at its top level; a stub of `...` defines nothing."""
-    try:
-        tree = ast.parse(plain_python(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
+    """Names that lines at the margin define, as far as that can be seen without parsing."""
     found: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(node.name)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found |= {alias.asname or alias.name for alias in node.names}
+    margin = re.match(r"\s*?([ \t]*)(?=\S)", source)  # a cell may be indented as a whole
+    for line in source.split("\n"):
+        if match := DEFINES.match(line.removeprefix(margin[1] if margin else "")[:MAX_LINE]):
+            found |= set(re.findall(r"\w+", match[1] or match[2]))
     return found

@@ -9,61 +9,16 @@ from __future__ import annotations
 import builtins
 import contextlib
 import importlib
-import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from course_utils.grading.cells import Cells
 from course_utils.grading.plain import NotPlain, decode, encode
-
-# of a line without the space around it; "++": a long line must not be tried at every place
-MAGIC = re.compile(r"(?s:[%!?].*|(?:(\w++)\s*+|[\w\s,.*]++)=\s*+[%!].*|.*\?)\Z")
-SHELL_CELLS = re.compile(r"^\s*%%(?!time\b|timeit\b|capture\b|prun\b)\w+")
 
 
 class Banned(RuntimeError):
     """The answer called what it is to replace."""
-
-
-def plain_python(source: str) -> str:
-    """A cell without IPython's own syntax: `%`, `!` and `?` lines do nothing here."""
-    if SHELL_CELLS.match(source):
-        return ""
-    try:
-        compile(source, "<cell>", "exec")
-        return source
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return "\n".join(neutral(line) for line in source.split("\n"))
-
-
-def neutral(line: str) -> str:
-    """Replace a magic line by one that does nothing, at the same indentation."""
-    bare = line.strip()
-    magic = MAGIC.match(bare)
-    if not magic:
-        return line
-    indent = line[: len(line) - len(line.lstrip())]
-    return f"{indent}{f'{magic[1]} = None' if magic[1] else 'pass'}"
-
-
-class Quiet:
-    """Stands for `get_ipython()` and `display`: takes everything, does nothing."""
-
-    def __getattr__(self, name: str) -> Quiet:
-        """Any attribute is as quiet."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Quiet:
-        """Any call does nothing."""
-        return self
-
-
-def judged_names() -> dict[str, Any]:
-    """What a notebook finds when it is judged: IPython's two names do nothing."""
-    quiet = Quiet()
-    return {"__name__": "__main__", "display": quiet, "get_ipython": quiet}
 
 
 class Session:
@@ -71,6 +26,7 @@ class Session:
 
     def __init__(self, names: dict[str, Any]) -> None:
         self.names = names
+        self.cells: Cells | None = None
         self.kept: list[Any] = []
 
     def handle(self, request: dict) -> dict:
@@ -92,9 +48,12 @@ class Session:
     def do_end(self) -> None:
         """The worker is about to end."""
 
-    def do_run(self, source: str, label: str) -> None:
-        """Run one cell."""
-        exec(compile(plain_python(source), label, "exec"), self.names)
+    def do_run(
+        self, source: str, label: str, whole: bool = True, again: bool = False, prose: bool = False
+    ) -> None:
+        """Run one cell, or a part of it: see `Cells.run`."""
+        self.cells = self.cells or Cells(self.names)
+        self.cells.run(source, label, whole, again, prose)
 
     def do_has(self, names: list[str]) -> list[bool]:
         """Tell which names are defined; `...` counts as not."""
