@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,21 @@ def chosen(names: list[str] | None) -> dict[str, Item]:
     return {name: items[name] for name in names or items}
 
 
+def names_in(roster: Path) -> list[str]:
+    """The students of a roster, one a line; raises Stopped where it is no text."""
+    content = roster.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Stopped(
+            f"{roster} is not in UTF-8 ({error}). Save it as text in UTF-8, one student a line."
+        ) from error
+    if "\0" in text:
+        raise Stopped(f"{roster} is no text: save it as text in UTF-8, one student a line")
+    return [safe(line.strip()) for line in text.splitlines() if line.strip()]
+
+
 def grade(
     folder: Path,
     out: Path,
@@ -43,11 +59,7 @@ def grade(
     part = re.fullmatch(r"(\d+)/(\d+)", share)
     if not part or int(part[1]) >= int(part[2]):
         raise Stopped(f"a share is 0/4, 1/4, 2/4 or 3/4, for example; not {share!r}")
-    students = (
-        [safe(line.strip()) for line in roster.read_text("utf-8").splitlines() if line.strip()]
-        if roster
-        else []
-    )
+    students = names_in(roster) if roster else None
     only = list(chosen(names)) if names else None
     with contextlib.ExitStack() as stack:
         executor = None

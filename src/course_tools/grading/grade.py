@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,9 +10,9 @@ import secrets
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 
 from course_tools.grading import report
 from course_tools.grading.collect import Found, collect
-from course_tools.grading.jail import Jail, Limits, exposed
+from course_tools.grading.jail import Jail, Limits, NoJail, exposed
 from course_tools.grading.jailed import Jailed
 from course_tools.grading.judge import Mark, judge, load_hidden
 from course_tools.grading.notebook import Submission, Unreadable, read_bytes
@@ -27,7 +28,14 @@ from course_utils.grading import item as item_module
 from course_utils.grading.item import Item, Wrong
 from course_utils.grading.items import all_items
 
+RUN = "run.json"  # in the folder of the marks: what all parts of a run share
+FAULTS = 3  # submissions in a row for which no jail started, before the canary is asked again
 CODE = (Path(__file__).parent, Path(item_module.__file__).parent)
+NEEDED = {"item", "max", "marks", "notes", "status"}  # of a result
+MENDED = (
+    "The jail has stopped working. What was graded before is kept; mend the machine and run the "
+    "same command again: all others are graded then."
+)
 # from the gravest: a person reads a status from left to right
 STATES = ("grader error", "timed out", "crashed", "needs marking")
 
@@ -44,7 +52,7 @@ class Setup:
     exercises: Path
     limits: Limits = field(default_factory=Limits)
     unsafe: bool = False
-    seed: int | None = None  # None: drawn for each submission
+    seed: int | None = None  # of all that is drawn; None: one for each call of `run`
 
 
 @cache
@@ -59,7 +67,8 @@ def fingerprint(hidden: Path, limits: Limits) -> str:
 def key(content: bytes, item: Item, setup: Setup) -> str:
     """What a result depends on: the submission and the checks."""
     checks = fingerprint(setup.solutions / f"hidden/{item.name.lower()}.py", setup.limits)
-    return hashlib.sha256(hashlib.sha256(content).digest() + checks.encode()).hexdigest()
+    drawn = f"{checks} {setup.seed}".encode()
+    return hashlib.sha256(hashlib.sha256(content).digest() + drawn).hexdigest()
 
 
 def grade_file(path: Path, item_name: str, setup: Setup) -> dict:
@@ -72,19 +81,21 @@ def grade_file(path: Path, item_name: str, setup: Setup) -> dict:
         result |= run(item, Submission.parse(content).graded, setup)
     except Unreadable as error:
         result |= {"status": "unreadable", "notes": [f"The file was not read: {error}."]}
+    except NoJail as error:
+        result |= {"status": "grader error", "no jail": True, "log": str(error)[-4000:]}
     except Exception:
         result |= {"status": "grader error", "log": traceback.format_exc()[-4000:]}
     return result | {"seconds": round(time.monotonic() - started, 3)}
 
 
-def run(item: Item, cells: list[str], setup: Setup) -> dict:
+def run(item: Item, cells: Sequence[str], setup: Setup) -> dict:
     """Run the cells in a jail and judge the answers."""
     hidden = load_hidden(setup.solutions / "hidden", item)
     seed = secrets.randbits(64) if setup.seed is None else setup.seed
     with Jail(setup.limits, setup.unsafe) as jail, Jailed(jail, cells) as student:
         marks = judge(item, hidden, student, seed)
         texts = {mark.part: free_text(student, item, mark) for mark in marks}
-        notes = [f"Cell {n + 1}: {note}" for n, note in sorted(student.notes.items())]
+        notes = [f"{student.cells[n].where}: {t}" for n, t in sorted(student.notes.items())]
     return {
         "status": status(marks),
         "marks": [mark.plain() for mark in marks],
@@ -114,7 +125,7 @@ def free_text(student: Jailed, item: Item, mark: Mark) -> str:
 # -- the canary --------------------------------------------------------------------------------
 
 
-def canary(item: Item, setup: Setup) -> None:
+def canary(item: Item, setup: Setup, done: str = "Nothing was graded.") -> None:
     """Grade the reference and the blank exercise: all and nothing, or Stopped."""
     for folder, share in ((setup.solutions, 1.0), (setup.exercises, 0.0)):
         path = folder / f"{item.notebook}.ipynb"
@@ -128,8 +139,8 @@ def canary(item: Item, setup: Setup) -> None:
             lines += result["notes"] + [result.get("log", "")]
             kind = "reference solution" if share else "blank exercise"
             raise Stopped(
-                f"Canary: the {kind} of {item.name} did not get {wanted:g} points. Nothing was "
-                "graded.\n" + "\n".join(filter(None, lines))
+                f"Canary: the {kind} of {item.name} did not get {wanted:g} points. {done}\n"
+                + "\n".join(filter(None, lines))
             )
 
 
@@ -164,7 +175,8 @@ def grade_folder(
         )
     with Jail(setup.limits, setup.unsafe) as jail:
         jail.probe()
-    found = collect(folder, items)
+    setup = replace(setup, seed=run_seed(out, setup.seed))
+    found = collect(folder, items, out)
     used = [name for name in items if only or any(f.item == name for f in found)]
     mine = found[share[0] :: share[1]]
     todo = [one for one in mine if one.item and not stored(out, one, setup)]
@@ -176,16 +188,43 @@ def grade_folder(
     say(f"{len(mine)} submissions, {len(mine) - len(todo)} done before.")
     pool = executor or ThreadPoolExecutor(jobs)
     try:
-        tasks = ((one, (one.path, one.item, setup)) for one in todo)
+        tasks, faults = ((one, (one.path, one.item, setup)) for one in todo), 0
         for one, result in tqdm(spread(pool, tasks, 2 * jobs), total=len(todo), disable=None):
-            result["student"] = one.student
-            write(place(out, one), json.dumps(result, indent=1))
+            keep(out, one, result, say)
+            faults = faults + 1 if "no jail" in result else 0
+            if faults == FAULTS:
+                canary(items[str(one.item)], setup, MENDED)
+                faults = 0
     finally:
         if executor is None:
             pool.shutdown(cancel_futures=True)
     if share[1] > 1:
         return True
-    return report.write_all(out, found, {n: items[n] for n in used}, roster or [], load(out, found))
+    results = load(out, found) | other_results(out, used)
+    graded = {name for _, name in results} | set(used)
+    columns = {name: item for name, item in all_items().items() if name in graded}
+    return report.write_all(out, found, columns, known_students(out, roster), results)
+
+
+def other_results(out: Path, used: list[str]) -> dict[tuple[str, str], dict]:
+    """What lies in `out` of items that are not graded this time: it stays in the reports."""
+    found = {}
+    for name in all_items().keys() - set(used):
+        for path in sorted((out / "results" / name).glob("*.json")):
+            result = result_of(out, Found(path.stem, path, name))
+            found[path.stem, name] = result
+    return found
+
+
+def known_students(out: Path, roster: list[str] | None) -> list[str]:
+    """The roster, or the one of an earlier run if none is given now."""
+    path = out / "roster.json"
+    if roster is not None:
+        write(path, json.dumps(roster, indent=1))
+        return roster
+    with contextlib.suppress(OSError, ValueError):
+        return [str(name) for name in json.loads(path.read_text("utf-8"))]
+    return []
 
 
 def spread(pool: Executor, tasks: Iterator, ahead: int) -> Iterator[tuple[Found, dict]]:
@@ -205,30 +244,74 @@ def place(out: Path, one: Found) -> Path:
     return out / "results" / str(one.item) / f"{one.student}.json"
 
 
+def keep(out: Path, one: Found, result: dict, say: Callable[[str], None]) -> None:
+    """Write a result; one that cannot be written is told, and costs nobody else."""
+    try:
+        write(place(out, one), json.dumps(result | {"student": one.student}, indent=1))
+    except OSError as error:
+        say(f"{one.student}, {one.item}: the result was not written ({error})")
+
+
+def result_of(out: Path, one: Found) -> dict:
+    """The result on disk; one of the status "grader error" where there is none that can be read."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        result = json.loads(place(out, one).read_text("utf-8"))
+        if isinstance(result, dict) and result.keys() >= NEEDED:
+            return result
+    return {
+        "item": one.item, "max": all_items()[str(one.item)].points, "marks": [], "notes": [],
+        "status": "grader error", "student": one.student,
+    }  # fmt: skip
+
+
 def stored(out: Path, one: Found, setup: Setup) -> bool:
     """Whether there is a result of exactly this file and these checks, and no fault of ours."""
-    try:
-        result = json.loads(place(out, one).read_text("utf-8"))
-        content = read_bytes(one.path)
-    except (OSError, ValueError):
+    result = result_of(out, one)
+    if result["status"] == "grader error":
         return False
-    current = key(content, all_items()[str(one.item)], setup)
-    return result.get("key") == current and result.get("status") != "grader error"
+    try:
+        content = read_bytes(one.path)
+    except Unreadable:
+        return False
+    return result.get("key") == key(content, all_items()[str(one.item)], setup)
 
 
 def load(out: Path, found: list[Found]) -> dict[tuple[str, str], dict]:
     """The results on disk, by student and item."""
-    return {
-        (one.student, one.item): json.loads(place(out, one).read_text("utf-8"))
-        for one in found
-        if one.item
-    }
+    return {(one.student, one.item): result_of(out, one) for one in found if one.item}
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file all at once or not at all."""
+def run_seed(out: Path, wanted: int | None) -> int:
+    """The one seed of all that is drawn for a class, drawn once and kept in `out`.
+
+    So equal answers get equal marks, also when a run goes on, or is shared among machines.
+    """
+    path = out / RUN
+    if not path.exists():
+        seed = secrets.randbits(64) if wanted is None else wanted
+        with contextlib.suppress(FileExistsError):  # another share was faster
+            write(path, json.dumps({"seed": seed}), new=True)
+    try:
+        seed = json.loads(path.read_text("utf-8"))["seed"]
+        if type(seed) is not int or wanted not in (None, seed):
+            raise ValueError(f"its seed is {seed}, not {wanted}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise Stopped(
+            f"{path} cannot be used ({error}). Delete it, and everybody is graded anew."
+        ) from error
+    return seed
+
+
+def write(path: Path, text: str, new: bool = False) -> None:
+    """Write a file all at once or not at all; a `new` one only where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
-        file.write(text)
-    os.replace(name, path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
+            file.write(text)
+        if new:
+            os.link(name, path)
+        else:
+            os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)

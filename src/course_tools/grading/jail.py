@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -24,13 +25,16 @@ from course_tools.grading import refused
 from course_utils.data.cache import cache_root
 
 NOBODY = "65534"
+WRITABLE = ("/box", "/tmp", "/dev/shm")  # the first is in no ordinary system
+INODE, SOCKET = 1_200, 2 * 212_992  # bytes of the kernel for a file, and for what a socket may hold
+COUNTED = Path("/proc/self/schedstat").exists()  # whether time spent waiting is counted
 ITEMS = "course_utils/grading/items"  # the public checks, below a folder of packages
 PROGRAMS = ("bwrap", "unshare", "setpriv")
 HOW = """Grading runs handed-in code in a jail (bubblewrap), and the jail does not start here.
   Debian, Ubuntu:  sudo apt-get install bubblewrap
   Ubuntu 24.04 and later also need a profile that lets bwrap make user namespaces
   (/etc/apparmor.d/bwrap with `userns,`), or run the grader as root.
-  In a container:  docker run --security-opt seccomp=unconfined --cap-add SYS_ADMIN …
+  In a container:  docker run --init --security-opt seccomp=unconfined --cap-add SYS_ADMIN …
   macOS, Windows:  use a Linux machine, or a container on one.
 Only for notebooks that you have read yourself: --unsafe-no-sandbox"""
 
@@ -199,22 +203,50 @@ def family(pid: int) -> list[int]:
 
 
 def memory(pid: int) -> int:
-    """Bytes of memory that a process and its descendants hold."""
-    pages = 0
-    for member in family(pid):
-        with contextlib.suppress(OSError, IndexError):
-            pages += int(Path(f"/proc/{member}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    """Bytes that a process and its descendants hold: their own, and what the kernel keeps for them.
+
+    That is files in memory, of which an empty one takes some too, and what waits in sockets.
+    """
+    members = family(pid)
+    return sum(map(own_memory, members)) + next(filter(None, map(files_memory, members)), 0)
 
 
-def used(pid: int) -> float:
-    """Seconds of processor time that a process, its descendants and those it waited for took."""
-    ticks = 0
+def own_memory(pid: int) -> int:
+    """Bytes of one process, with the most that its sockets can hold."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        links = [os.readlink(entry) for entry in os.scandir(f"/proc/{pid}/fd")]
+    except (OSError, IndexError):
+        return 0
+    sockets = sum(link.startswith("socket:") for link in links)
+    return pages * os.sysconf("SC_PAGE_SIZE") + sockets * SOCKET
+
+
+def files_memory(pid: int) -> int:
+    """Bytes of all files that the jail of a process holds; 0 for one outside."""
+    held = 0
+    with contextlib.suppress(OSError):
+        for folder in WRITABLE:
+            disk = os.statvfs(f"/proc/{pid}/root{folder}")
+            held += (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+            held += (disk.f_files - disk.f_ffree) * INODE
+    return held
+
+
+def usage(pid: int) -> tuple[float, float]:
+    """Seconds of processor time of a process and its descendants, and seconds in which they wait.
+
+    Those are the ones in which a thread could have run, but other work had the processor; infinite
+    where the kernel does not count them, so that only processor time tells.
+    """
+    ticks, waited = 0, 0.0 if COUNTED else math.inf
     for member in family(pid):
         with contextlib.suppress(OSError, IndexError):
             fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
             ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+            for thread in Path(f"/proc/{member}/task").glob("*/schedstat") if COUNTED else ():
+                waited += int(thread.read_text().split()[1]) / 1e9
+    return ticks / os.sysconf("SC_CLK_TCK"), waited
 
 
 def kill(process: subprocess.Popen) -> None:

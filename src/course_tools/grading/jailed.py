@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import selectors
 import time
+from collections.abc import Sequence
 from typing import Any, Self
 
-from course_tools.grading.jail import Jail, kill, memory, used
+from course_tools.grading.jail import Jail, NoJail, kill, memory, usage
+from course_tools.grading.notebook import Cell, definitions
 from course_utils.grading.item import Student, Wrong, answer
 from course_utils.grading.plain import MAX_BYTES, NotPlain, dumps, loads
 
 START = 60  # seconds that a worker may take to import what it needs, on a busy machine
+TRIES = 3  # workers that are started before the jail is said to be at fault
 TICK = 0.2  # seconds between looks at the memory
+FOR_CELLS = 0.5  # share of the total time: the rest is for judging what the cells define
 
 
 class Died(Exception):
@@ -31,6 +34,7 @@ class Worker:
     def __init__(self, jail: Jail) -> None:
         self.jail = jail
         self.process = jail.start()
+        self.began, self.waited = time.monotonic(), 0.0
         assert self.process.stdin and self.process.stdout
         self.requests, self.replies = self.process.stdin.fileno(), self.process.stdout.fileno()
         for pipe in (self.requests, self.replies):
@@ -39,7 +43,7 @@ class Worker:
     def ask(self, do: str, arguments: dict, seconds: float) -> dict:
         """Send a request and wait for the reply to it; raises Died."""
         number = secrets.token_hex(16)
-        self.asked, self.seconds, self.before = time.monotonic(), seconds, used(self.process.pid)
+        self.asked, self.seconds, self.before = time.monotonic(), seconds, self.taken()
         try:
             line = dumps({"do": do, "with": arguments, "id": number})
         except NotPlain as error:
@@ -47,6 +51,7 @@ class Worker:
         try:
             self.write(line)
             reply = loads(self.read())
+            self.weigh()
         except NotPlain as error:
             raise Died("crashed", "its replies could not be read") from error
         except OSError as error:
@@ -80,20 +85,34 @@ class Worker:
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, event)
             while True:
-                if self.late():
-                    raise Died("timed out", f"it took longer than {self.seconds:.0f} s")
+                self.look()
                 if selector.select(TICK):
                     return
-                if memory(self.process.pid) > self.jail.limits.memory:
-                    raise Died("crashed", "it used more memory than is allowed")
 
-    def late(self) -> bool:
-        """Whether the time is up: by the clock, unless a busy machine gave it too little of it."""
+    def look(self) -> None:
+        """Raise Died if it took too long, or holds too much memory."""
         passed = time.monotonic() - self.asked
-        if passed < self.seconds:
-            return False
-        spent = used(self.process.pid) - self.before
-        return spent >= self.seconds or passed >= self.jail.limits.patience * self.seconds
+        if passed >= self.seconds and self.taken() - self.before >= self.seconds:
+            raise Died("timed out", f"it took longer than {self.seconds:.0f} s")
+        longest = self.jail.limits.patience * self.seconds
+        if passed >= longest:
+            raise Died("timed out", f"it had not ended after {longest:.0f} s on a busy machine")
+        self.weigh()
+
+    def weigh(self) -> None:
+        """Raise Died if all its processes together hold too much memory."""
+        if memory(self.process.pid) > self.jail.limits.memory:
+            raise Died("crashed", "it used more memory than is allowed")
+
+    def taken(self) -> float:
+        """Seconds that it took since its start, without those in which it waited for a processor.
+
+        A machine that is busy with others costs nobody time; who sleeps, or has many processes
+        at work at once, pays for it.
+        """
+        processor, waited = usage(self.process.pid)
+        self.waited = max(self.waited, waited)  # what has ended is not seen any more
+        return max(processor, time.monotonic() - self.began - self.waited)
 
     def close(self) -> None:
         """End it and all that it started."""
@@ -103,13 +122,10 @@ class Worker:
 class Jailed(Student):
     """The answers of a handed-in notebook; a context manager."""
 
-    def __init__(self, jail: Jail, cells: list[str]) -> None:
-        self.jail, self.cells = jail, cells
+    def __init__(self, jail: Jail, cells: Sequence[str]) -> None:
+        self.jail, self.cells = jail, numbered(cells)
         self.worker: Worker | None = None
         self.warm: Worker | None = None  # the last one that has made an object
-        self.notes: dict[int, str] = {}  # cell → what happened when it ran
-        self.skipped: set[int] = set()  # cells that ended a worker
-        self.deaths = 0
         self.restart_clock()
 
     def __enter__(self) -> Self:
@@ -121,29 +137,53 @@ class Jailed(Student):
         if self.worker:
             self.worker.close()
 
-    def restart_clock(self) -> None:
-        """Give it all of its time again."""
-        self.started, self.spent = time.monotonic(), 0.0
+    def end(self) -> None:
+        """End the worker."""
         if self.worker:
-            self.spent -= used(self.worker.process.pid)
+            self.worker.close()
+            self.worker = None
+
+    def restart_clock(self) -> None:
+        """Begin as a submission begins: with all of its time, and nothing known of its cells."""
+        self.notes: dict[int, str] = {}  # cell → what happened when it ran
+        self.fine: set[int] = set()  # cells that ran within their time
+        self.cut: set[int] = set()  # cells of which only definitions are taken
+        self.skipped: set[int] = set()  # cells of which even those ended a worker
+        self.deaths = self.starts = 0
+        self.began = time.monotonic()
+        self.spent = 0.0  # seconds of all requests
+        self.in_cells = 0.0  # … of cells that ran for the first time
 
     def left(self) -> float:
-        """Seconds that are left of the total; of a busy machine only processor time counts."""
-        limits, passed = self.jail.limits, time.monotonic() - self.started
-        spent = self.spent + (used(self.worker.process.pid) if self.worker else 0.0)
-        patient = min(limits.total - spent, limits.patience * limits.total - passed)
-        return max(limits.total - passed, patient)
+        """Seconds that are left of the total; on a busy machine more pass by the clock."""
+        limits, passed = self.jail.limits, time.monotonic() - self.began
+        return min(limits.total - self.spent, limits.patience * limits.total - passed)
 
     def ask(self, do: str, **arguments: Any) -> Any:
         """Ask the worker; raises Wrong when the answer fails, dies or takes too long."""
-        name = str(arguments.get("name", "the answer"))
+        name = f"`{arguments['name']}`" if "name" in arguments else "The notebook"
         while self.worker is None:
             self.prepare()
         try:
             reply = self.request(do, arguments, self.jail.limits.call + self.warming(arguments))
+            if "value" in reply and not fits(do, arguments, reply["value"]):
+                raise Died("crashed", "it sent a reply that nobody could have asked for")
         except Died as death:
-            raise Wrong(f"`{name}` was stopped: {death}.", kind=death.kind) from death
+            self.deaths += 1
+            raise Wrong(f"{name} was stopped: {death}.", kind=death.kind) from death
         return answer(self, reply, arguments)
+
+    def need(self, *names: str) -> None:
+        """Say of a name that is missing also what stopped the cell that was to define it."""
+        try:
+            super().need(*names)
+        except Wrong as wrong:
+            why = [
+                f" {cell.where}: {self.notes[number]}."
+                for number, cell in enumerate(self.cells)
+                if number in self.notes and definitions(cell) & set(names)
+            ]
+            raise Wrong(wrong.hint + "".join(why), wrong.detail, wrong.kind) from wrong
 
     def settle(self) -> None:
         """End a worker that is still busy, or has said more than it was asked.
@@ -151,8 +191,10 @@ class Jailed(Student):
         An answer can forge a reply and go on; what it does then must not cost the next part.
         """
         if self.worker:
-            with contextlib.suppress(Died):
+            try:
                 self.request("has", {"names": []}, self.jail.limits.call)
+            except Died:
+                self.deaths += 1
 
     def warming(self, arguments: dict) -> float:
         """Seconds that a worker gets once, to import what its first made object needs."""
@@ -165,17 +207,17 @@ class Jailed(Student):
     def request(self, do: str, arguments: dict, seconds: float) -> dict:
         """Ask within the time that is left; a worker that fails is ended."""
         assert self.worker
-        left = self.left()
+        worker, left, before = self.worker, self.left(), self.worker.taken()
         try:
             if left <= 0:
                 raise Died("timed out", f"all of it took longer than {self.jail.limits.total:g} s")
-            return self.worker.ask(do, arguments, min(seconds, left))
+            reply = worker.ask(do, arguments, min(seconds, left))
         except BaseException:
-            self.spent += used(self.worker.process.pid)
-            self.worker.close()
-            self.worker = None
-            self.deaths += 1
+            self.spent += worker.taken() - before
+            self.end()
             raise
+        self.spent += worker.taken() - before
+        return reply
 
     def prepare(self) -> None:
         """Start a worker and run the cells in it, without those that ended an earlier one."""
@@ -187,29 +229,93 @@ class Jailed(Student):
                 else "The notebook ended its process again and again."
             )
             raise Wrong(text, kind="timed out" if late else "crashed")
-        self.worker = Worker(self.jail)
-        with contextlib.suppress(Died):  # its start is not the first cell's time
-            self.request("has", {"names": []}, START)
-        todo = [n for n in range(len(self.cells)) if n not in self.skipped]
+        self.worker = self.started()
+        todo, again = [n for n in range(len(self.cells)) if n not in self.skipped], False
         while todo:
-            failed = [n for n in todo if not self.run(n)]
+            failed = [n for n in todo if not self.run(n, again)]
             if self.worker is None or len(failed) == len(todo):
                 return
-            todo = failed  # cells in another order: what was missing may be there now
+            todo, again = failed, True  # cells in another order: what was missing may be there now
 
-    def run(self, number: int) -> bool:
-        """Run a cell; False if it failed because a name was missing."""
+    def started(self) -> Worker:
+        """A worker that answers; raises NoJail where none does: that is no fault of a student."""
+        began, how = time.monotonic(), ""
+        for attempt in range(TRIES):
+            time.sleep(attempt)
+            try:
+                worker = Worker(self.jail)
+            except OSError as error:  # no further process, no memory
+                how = str(error)
+                continue
+            try:
+                worker.ask("has", {"names": []}, START)
+            except Died as death:
+                how = str(death)
+                worker.close()
+                continue
+            if self.starts:
+                self.spent += worker.taken()
+            else:  # its start is not the first cell's time
+                self.began += time.monotonic() - began
+            self.starts += 1
+            return worker
+        raise NoJail(f"A worker did not start, {TRIES} times in a row: {how}.")
+
+    def run(self, number: int, again: bool = False) -> bool:
+        """Run a cell, or what of it lacked a name before; False if something of it failed."""
         if self.worker is None:
             return True
-        run = {"source": self.cells[number], "label": f"<cell {number + 1}>"}
+        limits = self.jail.limits
+        new = number not in self.fine | self.cut
+        room = FOR_CELLS * limits.total - self.in_cells
+        if new and room <= 0:
+            self.cut.add(number)
+            self.notes[number] = (
+                f"only its definitions were taken: the cells before it took {self.in_cells:.0f} s"
+            )
+        whole = number not in self.cut
+        cell = self.cells[number]
+        run: dict[str, Any] = {
+            "source": cell,
+            "label": f"<cell {cell.number or f'of text {number}'}>",
+        }
+        run |= {"whole": whole, "again": again, "prose": not cell.number}
+        before = self.spent
         try:
-            reply = self.request("run", run, self.jail.limits.cell)
+            seconds = min(limits.cell, room) if new and whole else limits.cell
+            reply = self.request("run", run, seconds)
         except Died as death:
-            self.skipped.add(number)
-            self.notes[number] = f"it was left out: {death}"
+            (self.cut if whole else self.skipped).add(number)
+            what = "only its definitions were taken" if whole else "it was left out"
+            self.notes[number] = f"{what}: {death}"
             return True
-        self.notes.pop(number, None)
+        finally:
+            self.in_cells += self.spent - before if new else 0
+        if whole:
+            self.fine.add(number)
+            self.notes.pop(number, None)
         if "error" in reply:
             kind, text = str(reply.get("type"))[:60], str(reply.get("text"))[:300]
-            self.notes[number] = f"it stopped with {kind}: {text}"
-        return reply.get("type") != "NameError"
+            part = "it" if kind == "SyntaxError" else "a statement of it"
+            self.notes.setdefault(number, f"{part} stopped with {kind}: {text}")
+        return "error" not in reply
+
+
+def numbered(cells: Sequence[str]) -> list[Cell]:
+    """Cells with numbers, counted where they have none."""
+    return [
+        cell if isinstance(cell, Cell) else Cell.numbered(cell, index + 1)
+        for index, cell in enumerate(cells)
+    ]
+
+
+def fits(do: str, arguments: dict, value: Any) -> bool:
+    """Whether a value has the form of a reply to this request: a forged one may have any."""
+    if do == "has":
+        return type(value) is list and len(value) == len(arguments["names"])
+    if arguments.get("keep"):
+        return type(value) is dict and type(value.get("kept")) is int
+    if arguments.get("after"):
+        after = value[1] if type(value) is list and len(value) == 2 else None
+        return type(after) is list and len(after) == len(arguments["args"])
+    return True

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from course_tools.grading.jail import NoJail
 from course_utils.grading.item import Hidden, Item, Part, Student, Wrong
 from course_utils.grading.public import public_fault
 
@@ -77,6 +78,8 @@ def guarded(mark: Mark, work: Callable[[], None]) -> None:
     """Do the work; an exception is a fault of ours, since the student's are all Wrong."""
     try:
         work()
+    except NoJail:  # nothing can be judged: not this part, and no other
+        raise
     except Exception:
         mark.state, mark.earned = "grader error", None
         mark.feedback = "The grader failed here, not you. The teaching staff will look at it."

@@ -7,6 +7,7 @@ import hashlib
 import html
 import io
 import json
+import re
 from pathlib import Path
 
 from course_tools.grading.collect import Found
@@ -14,6 +15,10 @@ from course_utils.grading.item import Item
 
 Results = dict[tuple[str, str], dict]
 NONE = ("missing", "unreadable", "grader error")  # states without a score
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+FORMULA = re.compile(r"((?:\A|[;\t\n])[\s'\"]*)(?=[=+\-@|＝＋－＠﹢﹣﹫−])")
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width"><title>{student}</title>
@@ -34,18 +39,22 @@ def write_all(
 
     merge(out, results)
     tell_older(found, results)
-    students = sorted({one.student for one in found} | set(roster))
+    students = sorted({one.student for one in found} | {who for who, _ in results} | set(roster))
     add_missing(students, found, items, results)
     write(out / "marks.csv", table(marks(students, items, results)))
     write(out / "canvas.csv", table(canvas(students, items, results)))
     write(out / "free_text.csv", table(free_texts(out, items, results)))
+    whole = all(results[s, i]["status"] == "graded" for s in students for i in items)
     for student in students:
         mine = [results[student, item] for item in items]
-        write(out / "feedback" / f"{student}.html", page(student, mine))
-        write(
-            out / "gradescope" / f"{student}/results.json", json.dumps(gradescope(mine), indent=1)
-        )
-    return all(results[s, i]["status"] == "graded" for s in students for i in items)
+        scope = json.dumps(gradescope(mine), indent=1)
+        try:
+            write(out / "feedback" / f"{student}.html", page(student, mine))
+            write(out / "gradescope" / f"{student}/results.json", scope)
+        except OSError as error:
+            print(f"{student}: the feedback was not written ({error})")
+            whole = False
+    return whole
 
 
 def tell_older(found: list[Found], results: Results) -> None:
@@ -93,8 +102,16 @@ def table(rows: list[list[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Put a quote before what begins like a formula, as spreadsheets themselves do."""
-    return f"'{text}" if text.lstrip(" ")[:1] in tuple("=+-@\t\r\n|") and text.strip() else text
+    """Put a quote before what begins like a formula, as spreadsheets themselves do.
+
+    Also where a cell would begin if a spreadsheet split the text at `;`, a tab or a line's end.
+    """
+    return FORMULA.sub(r"\1'", visible(text)) if text != "-" else text
+
+
+def visible(text: str) -> str:
+    """A text without what no page shows: control characters, and those that turn the writing."""
+    return UNSEEN.sub("", text.encode("utf-8", "replace").decode())
 
 
 def marks(students: list[str], items: dict[str, Item], results: Results) -> list[list[str]]:
@@ -115,11 +132,10 @@ def canvas(students: list[str], items: dict[str, Item], results: Results) -> lis
         ["    Points Possible", "", "", "", "", *(number(i.points) for i in items.values())]
     )
     for student in students:
-        name, _, identity = student.rpartition("_")
-        known = bool(name) and identity.isdigit()
+        lms = re.fullmatch(r"(.+)_([0-9]+)(~[0-9a-f]{8})?", student)  # see `safe` for the last
         mine = [results[student, item] for item in items]
         scores = [number(score(r)) if r["status"] == "graded" else "" for r in mine]
-        rows.append([name if known else student, identity if known else "", "", "", "", *scores])
+        rows.append([lms[1] if lms else student, lms[2] if lms else "", "", "", "", *scores])
     return rows
 
 
@@ -208,7 +224,7 @@ def page(student: str, mine: list[dict]) -> str:
     body = "".join(section(result) for result in mine if result["status"] != "missing")
     if absent := [result["item"] for result in mine if result["status"] == "missing"]:
         body += f"<p>Nothing was handed in for {html.escape(', '.join(absent))}.</p>"
-    return PAGE.format(student=html.escape(student), body=body)
+    return PAGE.format(student=html.escape(visible(student)), body=visible(body))
 
 
 def section(result: dict) -> str:
@@ -241,7 +257,7 @@ def gradescope(mine: list[dict]) -> dict:
             "name": f"{mark['part']} {mark['title']}",
             "score": mark["earned"] or 0,
             "max_score": mark["points"],
-            "output": mark["feedback"],
+            "output": visible(mark["feedback"]),
             "output_format": "text",
         }
         for result in mine
@@ -249,4 +265,5 @@ def gradescope(mine: list[dict]) -> dict:
     ]
     notes = [f"{r['item']}: {r['status']}" for r in mine] + [n for r in mine for n in r["notes"]]
     total = sum(score(result) or 0 for result in mine)
-    return {"score": total, "output": "\n".join(notes), "output_format": "text", "tests": tests}
+    said = visible("\n".join(notes))
+    return {"score": total, "output": said, "output_format": "text", "tests": tests}

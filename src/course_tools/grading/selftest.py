@@ -16,11 +16,10 @@ from unittest.mock import patch
 
 from course_tools.grading.grade import Setup
 from course_tools.grading.jail import Jail
-from course_tools.grading.jailed import START, Jailed
+from course_tools.grading.jailed import START, Jailed, numbered
 from course_tools.grading.judge import Mark, judge, load_hidden
-from course_tools.grading.notebook import Submission
+from course_tools.grading.notebook import Cell, Submission
 from course_utils.grading.item import Hidden, Item, Notebook
-from course_utils.grading.session import judged_names
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def load_bank(folder: Path, item: Item) -> list[Answer]:
 
 def here(item: Item, hidden: Hidden, cells: list[str], seed: int = 0) -> list[Mark]:
     """Judge cells in this process: for our own answers only, never for a student's."""
-    student = Notebook(judged_names())
+    student = Notebook({"__name__": "__main__"})
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
@@ -97,13 +96,12 @@ class Copies(Jailed):
         if self.worker and self.worker is first:
             self.request("end", {}, START)
         elif self.worker:  # started for this answer alone
-            self.worker.close()
-            self.worker = None
+            self.end()
         return marks
 
     def begin(self, *added: str) -> None:
         """Set clock, deaths and cells as they are when a submission begins."""
-        self.cells, self.skipped, self.notes, self.deaths = [*self.solution, *added], set(), {}, 0
+        self.cells = numbered([*self.solution, *added])
         self.restart_clock()
 
 
@@ -122,6 +120,6 @@ def faults(answer: Answer, marks: list[Mark]) -> list[str]:
     return found
 
 
-def reference(solutions: Path, item: Item) -> list[str]:
+def reference(solutions: Path, item: Item) -> list[Cell]:
     """The cells of the reference solution that grading runs."""
     return Submission.read(solutions / f"{item.notebook}.ipynb").graded

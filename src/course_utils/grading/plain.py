@@ -110,7 +110,13 @@ def decode_array(code: dict) -> np.ndarray:
     """Build the array, after its dtype, shape and number of bytes were found to agree."""
     name, shape, data = code.get("array"), code.get("shape", ""), code.get("data")
     sizes = type(shape) is list and all(type(n) is int and 0 <= n <= MAX_BYTES for n in shape)
-    if name not in DTYPES or not sizes or type(data) is not str or len(shape) > 8:
+    if (
+        type(name) is not str
+        or name not in DTYPES
+        or not sizes
+        or type(data) is not str
+        or len(shape) > 8
+    ):
         raise NotPlain("an array without dtype or shape")
     try:
         content = base64.b64decode(data, validate=True)
@@ -118,7 +124,10 @@ def decode_array(code: dict) -> np.ndarray:
         raise NotPlain("an array without bytes") from error
     if len(content) != prod(shape) * np.dtype(name).itemsize:
         raise NotPlain("an array whose bytes do not fit its shape")
-    return np.frombuffer(content, dtype=name).reshape(shape).copy()
+    try:
+        return np.frombuffer(content, dtype=name).reshape(shape).copy()
+    except ValueError as error:  # empty, but for its shape too large
+        raise NotPlain("an array of an impossible shape") from error
 
 
 def dumps(message: dict) -> bytes:
