@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from course_tools.cli import app
 from course_tools.experiments import (
     data_efficiency,
+    facts,
     few_shot,
     intent_slots,
+    legibility,
     masking,
     page,
     pretraining,
@@ -28,6 +30,7 @@ from course_tools.experiments import (
 from course_tools.experiments.table import EXPERIMENTS, Experiment
 from course_utils import comparison, minis, records
 from course_utils.data import sources
+from course_utils.data.capitals import clozes
 from course_utils.data.examples import draw
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.prompting import label_probabilities
@@ -524,6 +527,91 @@ def test_blimp_is_judged_where_its_archive_is(tmp_path):
 def test_a_seed_that_is_not_shipped_asks_for_its_runs():
     with pytest.raises(ValueError, match="seed 0 only"):
         yardsticks.build(yardsticks.SETTINGS, "gpt-mini", "pre-trained", 1)
+
+
+# -- facts and legibility ------------------------------------------------------------------------
+
+
+def test_a_hundred_clozes_are_in_the_vocabulary_and_give_nothing_away():
+    tokenizer = sources.load_pretrained("minilm").tokenizer
+    every = clozes()
+    assert len(every) == len({cloze.text for cloze in every}) == 100
+    assert sum(cloze.kind == "capital" for cloze in every) == 60
+    for cloze in every:
+        assert len(tokenizer.tokenize(cloze.answer)) == 1
+        assert cloze.text.count("[MASK]") == cloze.without_name.count("[MASK]") == 1
+        assert cloze.answer not in cloze.text and "his country" in cloze.without_name
+    continents = [cloze.answer for cloze in every if cloze.kind == "continent"]
+    assert max(map(continents.count, set(continents))) <= 14  # a constant answer is right in 35%
+
+
+def test_answers_are_what_transformers_itself_would_fill_in():
+    from transformers import pipeline
+
+    found = sources.load_pretrained("minilm-mlm")
+    fill = pipeline("fill-mask", model=found.model, tokenizer=found.tokenizer, top_k=5)
+    texts = [cloze.text for cloze in clozes()[::40]]
+    theirs = [[each["token_str"] for each in fill(text)] for text in texts]
+    assert facts.answers(found.model, found.tokenizer, texts) == theirs
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict"), [(59, "no: 59%"), (60, "yes: 60%"), (0, "no: 0% at top-1, 100% at top-5")]
+)
+def test_facts_are_known_from_sixty_on(right, verdict):
+    given = [
+        {"kind": cloze.kind, "answer": cloze.answer}
+        | {"five": [cloze.answer.lower(), "x"] if n < right else ["x", cloze.answer.lower()]}
+        for n, cloze in enumerate(clozes())
+    ]
+    shared = {"answers": given, "constant": facts.constant(clozes())}
+    results = facts.summarise([{"asked": asked} | shared for asked in ("text", "without_name")])
+    assert results["constant"] == pytest.approx(0.15)  # one capital and fourteen times Europe
+    assert facts.verdict(results).startswith(verdict)
+
+
+def test_the_judge_reads_each_text_by_itself_and_counts_the_bytes_it_predicts():
+    model, tokenizer = few_shot.decoder("")
+    texts = ["The state of the union is strong.", "It is."]
+    nats, tokens, sizes = legibility.judged(model, tokenizer, texts)
+    for text, cost, count, size in zip(texts, nats, tokens, sizes, strict=True):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            assert cost / count == pytest.approx(float(model(ids, labels=ids).loss), rel=1e-5)
+        assert size == len(text) - len(tokenizer.decode(ids[0, :1]))
+
+
+def test_samples_are_the_seeds_own_and_equally_many():
+    settings = {**legibility.SETTINGS, **legibility.TINY}
+    for writer in ("gpt-mini", "5-gram"):
+        first, again, other = (legibility.written(settings, writer, seed) for seed in (0, 0, 1))
+        assert first == again != other and len(first) == 2
+    plain, mixed = (
+        legibility.written(settings, writer, 0) for writer in ("held-out text", "shuffled words")
+    )
+    assert [sorted(text.split()) for text in plain] == [sorted(text.split()) for text in mixed]
+    assert plain != mixed
+    assert legibility.repeated(["a b c d"]) == 0 and legibility.repeated(["a b c a b c"]) == 1 / 4
+
+
+@pytest.mark.parametrize(
+    ("losses", "counted", "again", "verdict"),
+    [
+        ([3.6, 3.7, 3.8], 4.5, 0.0, "yes: gpt-mini 3.70"),
+        ([4.2, 4.3, 4.4], 4.5, 0.0, "no: "),
+        ([3.9, 4.0, 4.2], 4.5, 0.0, "silent: "),  # within 1 nat with some seeds only
+        ([3.6, 3.7, 3.8], 3.8, 0.0, "silent: "),  # the 5-gram writes as well
+        ([3.6, 3.7, 3.8], 4.5, 0.3, "silent: "),  # it repeats itself, which judges like
+    ],
+)
+def test_text_is_legible_by_the_rule(losses, counted, again, verdict):
+    def runs(writer: str, values: list[float], repeated: float) -> list[dict]:
+        same = {"writer": writer, "bits_per_byte": 1.0, "repeated_triples": repeated}
+        return [same | {"nats_a_token": value} for value in values]
+
+    trials = runs("held-out text", [3.1], 0.02) + runs("shuffled words", [7.0], 0.0)
+    trials += runs("gpt-mini", losses, again) + runs("5-gram", [counted] * 3, 0.0)
+    assert legibility.verdict(legibility.summarise(trials)).startswith(verdict)
 
 
 # -- the comparison and what is shipped ----------------------------------------------------------

@@ -14,9 +14,11 @@ from course_tools.experiments import (
     cost,
     counting,
     data_efficiency,
+    facts,
     few_shot,
     finetuning,
     intent_slots,
+    legibility,
     masking,
     pretraining,
     scaling,
@@ -112,6 +114,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         yardsticks,
         "bits a byte of BERT, GPT and T5 by the chain rule, and minimal pairs, beside counting",
         15,
+    ),
+    "facts": _row(facts, "clozes on capitals and continents, by MiniLM's masked head", 1),
+    "legibility": _row(
+        legibility, "what gpt-mini writes, read by SmolLM2 beside held-out text and the 5-gram", 4
     ),
 }
 
