@@ -142,34 +142,18 @@ def bench(
     repeats: Annotated[int, typer.Option(help="Timed calls of each side.")] = 9,
     threads: Annotated[int, typer.Option(help="0: as many as PyTorch takes.")] = 0,
     record: Annotated[bool, typer.Option(help="Write the result into the book.")] = False,
-    grading: Annotated[bool, typer.Option(help="Time the grader instead.")] = False,
-    submissions: Annotated[int, typer.Option(help="Of the class killed half-way.")] = 1000,
 ) -> None:
-    """Time training, forward and generation against transformers, or grading against nbgrader."""
-    if grading:
-        return bench_grading(submissions, record)
+    """Time training, forward and generation against transformers."""
     import torch
 
-    from course_tools import bench as benchmark
+    from course_tools.bench import measure_speed, save_speed, speed_table
 
     if threads:
         torch.set_num_threads(threads)
-    result = benchmark.run(sizes.split(","), repeats, say=typer.echo)
+    result = measure_speed(sizes.split(","), repeats, say=typer.echo)
     if record:
-        benchmark.save(result, ROOT)
-    typer.echo("\n" + benchmark.table(result))
-
-
-def bench_grading(submissions: int, record: bool) -> None:
-    """Time the grader; a class is graded at once, and killed half-way and resumed."""
-    from course_tools.grading import bench as benchmark
-
-    if record and submissions < benchmark.LARGE:
-        raise ValueError(f"the book shows a class of {benchmark.LARGE:,} at least")
-    result = benchmark.run(ROOT, submissions, say=typer.echo)
-    if record:
-        benchmark.save(result, ROOT)
-    typer.echo("\n" + benchmark.table(result))
+        save_speed(result, ROOT)
+    typer.echo("\n" + speed_table(result))
 
 
 @app.command()
@@ -260,11 +244,11 @@ def web_stills() -> None:
 @web_app.command("bench")
 def web_bench() -> None:
     """Time the page's models in Chromium and against PyTorch, and write that into the book."""
-    from course_tools.web import timing
+    from course_tools.web.timing import measure_page_speed, page_speed_table, save_page_speed
 
-    found = timing.measure()
-    timing.save(found, ROOT)
-    typer.echo(timing.table(found))
+    found = measure_page_speed()
+    save_page_speed(found, ROOT)
+    typer.echo(page_speed_table(found))
 
 
 @app.command()

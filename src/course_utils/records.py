@@ -19,6 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from course_utils.writing import read_json, write_json
+
 SOURCE = Path(__file__).resolve().parents[1]  # of both packages
 RECORDS = Path(__file__).with_name("records")
 FIELDS: dict[str, type] = {
@@ -82,29 +84,6 @@ def save(record: dict[str, Any], folder: Path) -> Path:
     sealed = record | {"sha256": seal(record)}
     check(sealed)
     return write_json(folder / f"{record['name']}.json", sealed)
-
-
-def write_json(path: Path, content: Any) -> Path:
-    """Write JSON beside its place, then rename it into it; NaN and infinities are refused."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(f".{os.getpid()}.half")
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    half.write_text(text + "\n", "utf-8")
-    half.replace(path)
-    return path
-
-
-def read_json(path: Path) -> Any:
-    """What `write_json` wrote.
-
-    Raises:
-        ValueError: the file is cut or is no JSON; names it.
-    """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        remedy = "delete it, and the command that wrote it writes it anew"
-        raise ValueError(f"{path} is damaged ({error}): {remedy}") from error
 
 
 def seal(record: dict[str, Any]) -> str:

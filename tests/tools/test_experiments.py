@@ -35,6 +35,7 @@ from course_utils.data.examples import draw
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.prompting import label_probabilities
 from course_utils.recipes import RECIPES
+from course_utils.writing import read_json
 
 COMMITTED = records.available()
 WITHOUT_CLAIM = {  # older than the rule that an experiment says what it asks; never add a name
@@ -64,7 +65,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory):
     def make(name: str) -> dict:
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
-            made[name] = records.read_json(table.run(name, tiny=True, out=folder, say=quiet))
+            made[name] = read_json(table.run(name, tiny=True, out=folder, say=quiet))
         return made[name]
 
     return make
@@ -202,7 +203,7 @@ def test_a_half_run_leaves_no_record_and_goes_on(toy, tmp_path):
         table.run("toy", out=tmp_path, say=quiet)
     assert not list(tmp_path.glob("*.json")) and toy["calls"] == [0, 1]
     toy["broken"] = False
-    made = records.read_json(table.run("toy", out=tmp_path, say=quiet))
+    made = read_json(table.run("toy", out=tmp_path, say=quiet))
     assert toy["calls"] == [0, 1, 1, 2]  # the first trial was not measured again
     assert made["results"] == {"sum": 6}
     assert {path.name for path in tmp_path.iterdir()} == {"trials", "toy.json"}
@@ -210,7 +211,7 @@ def test_a_half_run_leaves_no_record_and_goes_on(toy, tmp_path):
 
 def test_other_settings_are_other_trials(toy, tmp_path):
     table.run("toy", out=tmp_path, say=quiet)
-    made = records.read_json(table.run("toy", out=tmp_path, tiny=True, say=quiet))
+    made = read_json(table.run("toy", out=tmp_path, tiny=True, say=quiet))
     assert made["results"] == {"sum": 9} and len(toy["calls"]) == 6
 
 
@@ -226,7 +227,7 @@ def test_only_the_full_run_at_seed_0_replaces_a_record_of_the_book(toy, tmp_path
 
 def test_a_record_that_is_not_right_is_refused(toy, tmp_path, monkeypatch):
     path = table.run("toy", out=tmp_path, say=quiet)
-    good = records.read_json(path)
+    good = read_json(path)
     for change, message in [
         ({"results": {}}, "nothing in"),
         ({"seconds": "3"}, "another type"),

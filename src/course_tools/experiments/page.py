@@ -6,13 +6,14 @@ import re
 from typing import Any
 
 from course_utils import records
-from course_utils.comparison import comparison_table, markdown
+from course_utils.comparison import comparison_table
 from course_utils.data import sources
+from course_utils.writing import markdown_table
 
 Cells = dict[str, str]
 
 
-def page() -> str:
+def records_page() -> str:
     """The comparison, then each record: what, how, where, how long, and its results."""
     names = records.available()
     both = {"pretraining", "finetuning-curves"} <= set(names)
@@ -47,7 +48,7 @@ def corpus_sources() -> str:
             "held-out MB": f"{size['held_out_bytes'] / 1e6:.2f}",
         }
         rows.append(cells)
-    return markdown(list(rows[0]), [list(cells.values()) for cells in rows])
+    return markdown_table(list(rows[0]), [list(cells.values()) for cells in rows])
 
 
 def corpus_bits() -> str:
@@ -62,12 +63,12 @@ def corpus_bits() -> str:
             counted = "mixture" if text == "course" else "speeches"
             cells = [f"{bits[name]:.3f}" if name in bits else "–" for name in (*names, "all")]
             lines.append([f"bits a byte, {counted}, {told}", *cells])
-    return markdown(["counted in, tokenizer", *names, "all"], lines)
+    return markdown_table(["counted in, tokenizer", *names, "all"], lines)
 
 
 def section(made: dict[str, Any]) -> str:
     """One record as a section: facts, then results."""
-    facts = markdown(["", ""], [[key, value] for key, value in conditions(made).items()])
+    facts = markdown_table(["", ""], [[key, value] for key, value in how_measured(made).items()])
     tables = [listing(name, content) for name, content in made["results"].items()]
     what = re.sub(r"^F(\d):", r"Figure 9.\1:", capital(made["measures"]))
     parts = [f"## {made['name']}", what + ".", *claim(made), *filter(None, tables), facts]
@@ -80,7 +81,7 @@ def claim(made: dict[str, Any]) -> list[str]:
     return [f"**{capital(key)}.** {text}" for key, text in said.items()]
 
 
-def conditions(made: dict[str, Any]) -> Cells:
+def how_measured(made: dict[str, Any]) -> Cells:
     """What a reader needs to judge the numbers or to measure them again."""
     data = (f"{name} (`{found['sha256'][:12]}`)" for name, found in made["data"].items())
     software = (f"{name} {number}" for name, number in made["software"].items())
@@ -155,7 +156,7 @@ def grid(rows: list[Cells]) -> str:
     lines = [columns, *([row.get(column, "–") for column in columns] for row in rows)]
     if len(rows) <= 5 and len(columns) > 6:
         lines = list(map(list, zip(*lines, strict=True)))
-    return markdown(lines[0], lines[1:])
+    return markdown_table(lines[0], lines[1:])
 
 
 def capital(text: str) -> str:

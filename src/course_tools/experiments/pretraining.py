@@ -27,6 +27,7 @@ from course_utils.pretrain import batches, pretrain
 from course_utils.recipes import RECIPES, recipe
 from course_utils.speed import training_flops
 from course_utils.training.loop import objective_loss
+from course_utils.writing import read_json
 
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu"],
@@ -56,7 +57,7 @@ def measure(settings: dict[str, Any], model: str, seed: int) -> dict[str, Any]:
     place = Path(settings["runs"] or settings["folder"]) / f"{model}-seed{seed}"
     if not (place / "run.json").is_file():
         pretrain(model, seed=seed, out=place, **settings["changes"])
-    facts = json.loads((place / "run.json").read_text("utf-8"))
+    facts = read_json(place / "run.json")
     log = [json.loads(line) for line in (place / "log.jsonl").read_text("utf-8").splitlines()]
     kept = ("objective", "options", "settings", "parameters", *TOTALS, "seconds", "validation_loss")
     return {

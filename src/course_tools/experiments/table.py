@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +26,9 @@ from course_tools.experiments import (
     tries,
     yardsticks,
 )
+from course_tools.shared import today
 from course_utils import records
+from course_utils.writing import read_json, write_json
 
 Settings = dict[str, Any]
 Trial = dict[str, Any]
@@ -214,9 +215,9 @@ def _trial(
         results = experiment.measure(settings, **trial)
         seconds = round(time.perf_counter() - began, 2)
         # a trial that only reads an earlier run says itself how long that took
-        when = {"seconds": seconds, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
-        records.write_json(path, trial | when | results | {"conditions": now})
-    return records.read_json(path)
+        when = {"seconds": seconds, "date": today()}
+        write_json(path, trial | when | results | {"conditions": now})
+    return read_json(path)
 
 
 def _assemble(experiment: Experiment, settings: Settings, done: list[Trial]) -> dict[str, Any]:
