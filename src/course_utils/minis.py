@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from course_utils.data.batches import by_length
 from course_utils.data.cache import sha256_of
 from course_utils.data.text import plain_ids
 from course_utils.data.tokenizers import load_tokenizer
@@ -107,7 +108,5 @@ def accuracy(model: nn.Module, rows: Mapping[str, Sequence]) -> float:
     """Share of sentences labelled right; of T5, of words written right."""
     examples = encode(getattr(model, "backbone", model), rows)
     pad = load_tokenizer("course").pad_token_id
-    order = sorted(range(len(examples)), key=lambda i: len(examples.ids[i]))
-    parts = [order[first : first + 64] for first in range(0, len(order), 64)]
-    batches = [make_batch(model, examples, part, pad) for part in parts]
+    batches = [make_batch(model, examples, part, pad) for part in by_length(examples.ids, 64)]
     return measure(model.eval(), batches, "test")["test_accuracy"]

@@ -653,7 +653,7 @@ def page_tags(text: str, alpha: float) -> tuple[str, list[str]]:
 @torch.no_grad()
 def page_model(model, part: str):
     """A model with the weights that the page has: rounded, and those of a part."""
-    model, weights = as_in_the_page(model), heads.read(heads.FOLDER / f"{part}.safetensors")
+    model, weights = as_in_the_page(model), heads.load_rounded(heads.FOLDER / f"{part}.safetensors")
     for name, weight in model.named_parameters():
         if (short := name.removeprefix("backbone.")) in weights:
             weight.copy_(weights[short])

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from course_tools.experiments.small import dataset, labelled, probe, seeds, spread
-from course_utils.data.batches import pad_inputs
+from course_tools.experiments.small import dataset, labelled, mean_states, probe, seeds, spread
 from course_utils.data.examples import draw
 from course_utils.data.sources import load_pretrained
 from course_utils.data.text import plain_ids
@@ -101,21 +101,16 @@ def encoded(trained: bool, max_length: int) -> tuple[dict[str, np.ndarray], dict
     return features, {part: list(data[part]["label"]) for part in parts}
 
 
-@torch.no_grad()
 def states(model: Any, tokenizer: Any, texts: list[str], max_length: int) -> np.ndarray:
-    """Mean over real tokens of the last hidden states, (texts, d), in batches of like length."""
+    """Mean over real tokens of a frozen model's last hidden states, (texts, d)."""
+
+    def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        with autocast():
+            return model(input_ids, attention_mask).last_hidden_state
+
     cut = {"add_special_tokens": True, "truncation": True, "max_length": max_length}
     ids = plain_ids(tokenizer, texts, **cut)
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    found = np.zeros((len(ids), model.config.hidden_size), dtype=np.float32)
-    for first in range(0, len(order), 64):
-        chosen = order[first : first + 64]
-        inputs = pad_inputs([ids[i] for i in chosen], tokenizer.pad_token_id)
-        with autocast():
-            hidden = model(**inputs).last_hidden_state.float()
-        real = inputs["attention_mask"][..., None]
-        found[chosen] = ((hidden * real).sum(1) / real.sum(1)).numpy()
-    return found
+    return mean_states(encode, ids, tokenizer.pad_token_id)
 
 
 def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
