@@ -210,6 +210,14 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def house() -> None:
+    """Draw the rooms of both packages, their sizes, and what imports what."""
+    from course_tools.house import drawing
+
+    typer.echo(drawing())
+
+
 @web_app.command("export")
 def web_export(
     out: Annotated[Path | None, typer.Option(help="Default _build/assets/live.")] = None,
@@ -235,7 +243,7 @@ def web_train() -> None:
 @web_app.command("stills")
 def web_stills() -> None:
     """Take the pictures that stand for the live figures where there are no scripts."""
-    from course_tools.web import stills
+    from course_tools.book import stills
 
     stills.take(say=typer.echo)
     typer.echo(f"written to {stills.FOLDER}")
@@ -244,7 +252,7 @@ def web_stills() -> None:
 @web_app.command("bench")
 def web_bench() -> None:
     """Time the page's models in Chromium and against PyTorch, and write that into the book."""
-    from course_tools.web.timing import measure_page_speed, page_speed_table, save_page_speed
+    from course_tools.book.timing import measure_page_speed, page_speed_table, save_page_speed
 
     found = measure_page_speed()
     save_page_speed(found, ROOT)
@@ -280,5 +288,7 @@ def run(
     typer.echo(table.estimate(chosen, tiny))
     for each in chosen if name else []:
         place = out / each if out and name == "all" else out
-        written = table.run(each, seed=seed, out=place, tiny=tiny, blimp=blimp, say=typer.echo)
+        written = table.run_experiment(
+            each, seed=seed, out=place, tiny=tiny, blimp=blimp, say=typer.echo
+        )
         typer.echo(f"written to {written}")

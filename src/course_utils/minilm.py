@@ -31,7 +31,7 @@ from course_utils.writing import write_json
 
 
 @dataclass(frozen=True)
-class Recipe:
+class HeadRecipe:
     """The numbers of the run that made the shipped head."""
 
     steps: int = 6000
@@ -58,7 +58,7 @@ def texts() -> tuple[list[str], dict[str, list[str]]]:
     return speeches + 2 * training, {"speeches": held_out_speeches, "sentences": held_out}
 
 
-def rows(texts: Iterable[str], tokenizer: object, length: int) -> Tensor:
+def framed_rows(texts: Iterable[str], tokenizer: object, length: int) -> Tensor:
     """Cut texts into rows [CLS] … [SEP] of token ids, (rows, length); documents run on."""
     ids = plain_ids(tokenizer, list(texts))
     body = pack((i for i in ids if i), length - 2, end_id=tokenizer.sep_token_id).ids
@@ -82,7 +82,7 @@ def start(hf: object, frequencies: Tensor) -> Bert:
 
 
 def masked_rows(
-    data: Tensor, tokenizer: object, recipe: Recipe, name: str = "train", **choice: float
+    data: Tensor, tokenizer: object, recipe: HeadRecipe, name: str = "train", **choice: float
 ) -> Callable[[int], Batch]:
     """Make `batch_at` for the loop: a step's rows of (rows, length), freshly masked."""
 
@@ -122,7 +122,7 @@ def accuracy_by_frequency(
     ]
 
 
-def run(out: Path, recipe: Recipe | None = None) -> dict:
+def train_head(out: Path, recipe: HeadRecipe | None = None) -> dict:
     """Train head and top blocks; write what was trained and a record of the run to `out`.
 
     Writes `trained.safetensors` (fp16, Hugging Face's names) and `record.json` with recipe, tokens,
@@ -130,8 +130,8 @@ def run(out: Path, recipe: Recipe | None = None) -> dict:
     """
     source = load_pretrained("minilm")
     tokenizer, (training, held_out) = source.tokenizer, texts()
-    recipe = recipe or Recipe()
-    cut = rows(training, tokenizer, recipe.length)
+    recipe = recipe or HeadRecipe()
+    cut = framed_rows(training, tokenizer, recipe.length)
     frequencies = torch.bincount(cut.flatten(), minlength=len(tokenizer)).double()
     frequencies[torch.tensor(tokenizer.all_special_ids)] = 0
     model = start(source.model.float(), frequencies)
@@ -163,16 +163,16 @@ def run(out: Path, recipe: Recipe | None = None) -> dict:
         **conditions(),
         "data": data(["minilm", "sotu", *SENTENCES]),
     }
-    save(model, depth, out)
+    save_head(model, depth, out)
     write_json(out / "record.json", record)
     return record
 
 
 def _held_out(
-    model: Bert, texts: Iterable[str], tokenizer: object, recipe: Recipe, frequencies: Tensor
+    model: Bert, texts: Iterable[str], tokenizer: object, recipe: HeadRecipe, frequencies: Tensor
 ) -> dict:
     """Loss (nats a masked piece) and accuracy on held-out text; 15% of the pieces are [MASK]."""
-    data = rows(texts, tokenizer, recipe.length)
+    data = framed_rows(texts, tokenizer, recipe.length)
     batch_at = masked_rows(
         data, tokenizer, replace(recipe, seed=1), "held out", mask_share=1.0, random_share=0.0
     )
@@ -182,7 +182,7 @@ def _held_out(
     return {"loss": loss, "accuracy": accuracy_by_frequency(model, batches, frequencies)}
 
 
-def save(model: Bert, depth: int, out: Path) -> None:
+def save_head(model: Bert, depth: int, out: Path) -> None:
     """Write only what was trained: the head and the blocks from `depth` up, in fp16."""
     kept = (
         "cls.predictions",

@@ -55,7 +55,7 @@ def label_probabilities(
     firsts = [first for first, *_ in plain_ids(tokenizer, words)]
     if len(set(firsts)) < len(words):
         raise ValueError(f"labels {words} do not differ in their first token")
-    before = read(model, tokenizer, prompt) if prompt else None
+    before = read_prompt(model, tokenizer, prompt) if prompt else None
     ids = plain_ids(tokenizer, texts)
     found = torch.zeros(len(ids), len(words))
     for rows in by_length(ids, 16):
@@ -64,7 +64,7 @@ def label_probabilities(
     return found
 
 
-def read(model: Any, tokenizer: Any, prompt: str) -> Any:
+def read_prompt(model: Any, tokenizer: Any, prompt: str) -> Any:
     """Keys and values of a prompt."""
     ids = torch.tensor(plain_ids(tokenizer, [prompt]))
     with autocast():

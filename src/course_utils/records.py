@@ -66,7 +66,7 @@ def load(name: str) -> dict[str, Any]:
             f"no record {name!r}; there are: {', '.join(near)}. Make it: course run {name}"
         )
     record = read_json(path)
-    check(record)
+    validate(record)
     return record
 
 
@@ -75,14 +75,14 @@ def available() -> list[str]:
     return sorted(path.stem for path in RECORDS.glob("*.json"))
 
 
-def save(record: dict[str, Any], folder: Path) -> Path:
+def save_record(record: dict[str, Any], folder: Path) -> Path:
     """Seal a complete record and write it to `folder` at once: a reader finds the old or the new.
 
     Raises:
-        ValueError: see `check`.
+        ValueError: see `validate`.
     """
     sealed = record | {"sha256": seal(record)}
-    check(sealed)
+    validate(sealed)
     return write_json(folder / f"{record['name']}.json", sealed)
 
 
@@ -97,7 +97,7 @@ def digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def check(record: dict[str, Any]) -> None:
+def validate(record: dict[str, Any]) -> None:
     """Refuse a record with fields missing, unknown, empty or of a wrong type, or a broken seal.
 
     Raises:

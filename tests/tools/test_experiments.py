@@ -65,7 +65,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory):
     def make(name: str) -> dict:
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
-            made[name] = read_json(table.run(name, tiny=True, out=folder, say=quiet))
+            made[name] = read_json(table.run_experiment(name, tiny=True, out=folder, say=quiet))
         return made[name]
 
     return make
@@ -101,7 +101,7 @@ def rounded(content: object) -> object:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_code_of_an_experiment_is_alive(name, tiny):
     made = tiny(name)
-    records.check(made)
+    records.validate(made)
     assert made["command"] == f"course run {name} --tiny"
     full = EXPERIMENTS[name]
     assert len(full.trials({**full.settings, "seed": 0})) >= len(made["trials"])
@@ -200,33 +200,33 @@ def toy(monkeypatch):
 def test_a_half_run_leaves_no_record_and_goes_on(toy, tmp_path):
     toy["broken"] = True
     with pytest.raises(RuntimeError, match="lights"):
-        table.run("toy", out=tmp_path, say=quiet)
+        table.run_experiment("toy", out=tmp_path, say=quiet)
     assert not list(tmp_path.glob("*.json")) and toy["calls"] == [0, 1]
     toy["broken"] = False
-    made = read_json(table.run("toy", out=tmp_path, say=quiet))
+    made = read_json(table.run_experiment("toy", out=tmp_path, say=quiet))
     assert toy["calls"] == [0, 1, 1, 2]  # the first trial was not measured again
     assert made["results"] == {"sum": 6}
     assert {path.name for path in tmp_path.iterdir()} == {"trials", "toy.json"}
 
 
 def test_other_settings_are_other_trials(toy, tmp_path):
-    table.run("toy", out=tmp_path, say=quiet)
-    made = read_json(table.run("toy", out=tmp_path, tiny=True, say=quiet))
+    table.run_experiment("toy", out=tmp_path, say=quiet)
+    made = read_json(table.run_experiment("toy", out=tmp_path, tiny=True, say=quiet))
     assert made["results"] == {"sum": 9} and len(toy["calls"]) == 6
 
 
 def test_only_the_full_run_at_seed_0_replaces_a_record_of_the_book(toy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(records, "RECORDS", tmp_path / "book")
-    assert table.run("toy", tiny=True, say=quiet).parent == Path("runs/toy-tiny")
-    assert table.run("toy", seed=1, say=quiet).parent == Path("runs/toy-seed1")
+    assert table.run_experiment("toy", tiny=True, say=quiet).parent == Path("runs/toy-tiny")
+    assert table.run_experiment("toy", seed=1, say=quiet).parent == Path("runs/toy-seed1")
     assert not (tmp_path / "book").exists()
-    assert table.run("toy", say=quiet).parent == tmp_path / "book"
+    assert table.run_experiment("toy", say=quiet).parent == tmp_path / "book"
     assert records.load("toy")["results"] == {"sum": 6}
 
 
 def test_a_record_that_is_not_right_is_refused(toy, tmp_path, monkeypatch):
-    path = table.run("toy", out=tmp_path, say=quiet)
+    path = table.run_experiment("toy", out=tmp_path, say=quiet)
     good = read_json(path)
     for change, message in [
         ({"results": {}}, "nothing in"),
@@ -236,9 +236,9 @@ def test_a_record_that_is_not_right_is_refused(toy, tmp_path, monkeypatch):
     ]:
         bad = good | change
         with pytest.raises(ValueError, match=message):
-            records.check(bad | {"sha256": records.seal(bad)})
+            records.validate(bad | {"sha256": records.seal(bad)})
     with pytest.raises(ValueError, match="JSON"):
-        records.save(good | {"results": {"sum": float("nan")}}, tmp_path / "nan")
+        records.save_record(good | {"results": {"sum": float("nan")}}, tmp_path / "nan")
     assert not list((tmp_path / "nan").glob("*.json"))
     monkeypatch.setattr(records, "RECORDS", tmp_path)
     path.write_text(path.read_text().replace('"sum": 6', '"sum": 7'))
@@ -255,18 +255,18 @@ def test_a_record_says_all_of_its_claim_or_nothing(toy, tmp_path):
         "Is it so?", "Yes: 6. No: less. Silent: more.", "none", lambda made: "yes: 6"
     )
     EXPERIMENTS["toy"] = replace(EXPERIMENTS["toy"], claim=claim)
-    good = records.read_json(table.run("toy", out=tmp_path, say=quiet))
+    good = read_json(table.run_experiment("toy", out=tmp_path, say=quiet))
     assert [good[key] for key in records.CLAIM] == [
         claim.question,
         claim.rule,
         claim.controls,
         "yes: 6",
     ]
-    records.check(good)
+    records.validate(good)
     shown = page.section(good)
     assert "**Question.** Is it so?" in shown and "**Verdict.** Yes: 6" in shown
     without = {key: value for key, value in good.items() if key not in records.CLAIM}
-    records.check(without | {"sha256": records.seal(without)})  # as older records are
+    records.validate(without | {"sha256": records.seal(without)})  # as older records are
     for change, message in [
         ({"verdict": "perhaps"}, "yes, no, silent and a colon"),
         ({"rule": ""}, r"nothing in \['rule'\]"),
@@ -274,10 +274,10 @@ def test_a_record_says_all_of_its_claim_or_nothing(toy, tmp_path):
     ]:
         bad = good | change
         with pytest.raises(ValueError, match=message):
-            records.check(bad | {"sha256": records.seal(bad)})
+            records.validate(bad | {"sha256": records.seal(bad)})
     del good["controls"]
     with pytest.raises(ValueError, match=r"missing or unknown: \['controls'\]"):
-        records.check(good)
+        records.validate(good)
 
 
 def test_a_record_says_where_its_code_was_changed(tmp_path, monkeypatch):
@@ -436,13 +436,13 @@ def test_calibration_takes_out_what_nothing_says(monkeypatch):
 
 def test_a_mini_that_is_not_there_is_named_with_its_command(tmp_path):
     with pytest.raises(ValueError, match="course pretrain bert-mini --seed 7"):
-        minis.pretrained({"runs": str(tmp_path)}, "bert-mini", 7)
+        minis.pretrained_mini({"runs": str(tmp_path)}, "bert-mini", 7)
 
 
 def test_t5_writes_a_word_and_the_others_read_a_label():
     rows = {"text": ["a good film", "no"], "label": [1, 0]}
     for name, first, last in (("bert-mini", 1, 2), ("gpt-mini", None, 4), ("t5-mini", None, 4)):
-        examples = minis.encode(minis.random_start(name, 0), rows)
+        examples = minis.encode_sentences(minis.random_start(name, 0), rows)
         assert all(ids[-1] == last for ids in examples.ids)
         assert first is None or examples.ids[0][0] == first
         assert examples.labels == [1, 0] or examples.labels[0][:-1] == minis_word(1)
@@ -680,7 +680,7 @@ def test_measured_results_stand_a_few_wide_rows_upright_and_cite_their_sources()
     wide = {f"c{n}": str(n) for n in range(7)}
     few, many = (page.grid([wide] * rows).splitlines() for rows in (2, 6))
     assert few[0] == "| c0 | 0 | 0 |" and len(few) == 1 + 7 and len(many) == 2 + 6
-    assert page.number("raffel-2020-t5") == "{cite:t}`raffel-2020-t5`"
-    assert page.number("bert-mini") == "bert-mini"
+    assert page.digits("raffel-2020-t5") == "{cite:t}`raffel-2020-t5`"
+    assert page.digits("bert-mini") == "bert-mini"
     spread = {"loss": {"mean": 1.23456, "sd": 0.012345, "values": [1, 2]}}
     assert page.flat(spread) == {"loss": "1.235 ± 0.012"}

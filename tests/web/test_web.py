@@ -19,10 +19,11 @@ import pytest
 import torch
 from test_browser import AXE, TOO_WIDE, Watched
 
+from course_tools.book import stills, timing
 from course_tools.checkout import ROOT
 from course_tools.experiments import intent_slots
 from course_tools.shared import block
-from course_tools.web import export, heads, stills, timing
+from course_tools.web import export, heads
 from course_tools.web.bundle import bundle
 from course_tools.web.quantize import as_in_the_page, quantize
 from course_utils import records

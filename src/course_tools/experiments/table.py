@@ -150,7 +150,7 @@ def estimate(names: list[str], tiny: bool = False) -> str:
     return "\n".join([*lines, f"{total:6.0f} min  in all, on two cores; less what has already run"])
 
 
-def run(
+def run_experiment(
     name: str,
     *,
     seed: int = 0,
@@ -195,7 +195,7 @@ def run(
     if claim := experiment.claim:
         told = {key: getattr(claim, key) for key in ("question", "rule", "controls")}
         record |= told | {"verdict": claim.verdict(record["results"])}
-    return records.save(record, target)
+    return records.save_record(record, target)
 
 
 def describe(trial: Trial) -> str:

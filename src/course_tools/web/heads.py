@@ -118,9 +118,9 @@ def joint() -> JointIntentSlots:
 def prepare(kind: str, rows: Mapping[str, list]) -> tuple[nn.Module, Examples]:
     """BERT with a head that knows two labels, or GPT that goes on with a word; its examples."""
     model = base(ROUTES[kind])
-    examples = minis.encode(model, rows)
+    examples = minis.encode_sentences(model, rows)
     if kind == "classify":
-        return minis.classifier(model, 2, 0), examples
+        return minis.with_label_head(model, 2, 0), examples
     written = words()
     return model, Examples(examples.ids, [[written[label]] for label in rows["label"]])
 

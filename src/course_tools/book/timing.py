@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from course_tools.book import stills
 from course_tools.checkout import ROOT, bootstrap
 from course_tools.shared import conditions, measured_with, publish
-from course_tools.web import export, stills
+from course_tools.web import export
 from course_tools.web.bundle import bundle
 from course_tools.web.quantize import as_in_the_page
 from course_utils.models import Gpt
