@@ -16,6 +16,7 @@ from project_copy import MINE, copy_of_project, course
 
 from course_tools.book import identity, notebooks
 from course_tools.checkout import PLACEHOLDER, ROOT, config, pages
+from course_tools.shared import block
 
 TITLE = 'Language Models, "from Scratch": a Course'
 SETTINGS = {"repo": MINE + ".git", "branch": "term/2027", "title": TITLE, "author": "A. N. Other"}
@@ -163,7 +164,7 @@ def test_the_project_itself_is_in_line(tmp_path):
     assert (ROOT / "CITATION.cff").read_text() == identity.citation()
     for name in identity.TITLED:
         assert (ROOT / name).read_text().startswith(f"# {config()['title']}\n")
-    assert identity.BADGES.search((ROOT / "README.md").read_text())
+    assert block("badges", (ROOT / "README.md").read_text("utf-8")).strip() == identity.badges()
 
 
 # -- who grades: a private repository and a public one --------------------------------------------
