@@ -376,7 +376,7 @@ def test_slots_count_whole():
 
 def test_tags_stand_at_the_first_piece_of_their_word():
     rows = {"tokens": [["fly", "to", "addis", "ababa"]], "tags": [[0, 0, 3, 4]], "intent": [2]}
-    encoded = intent_slots.encode(rows)
+    encoded = intent_slots.encode_flights(rows)
     assert [tag for tag in encoded.labels[0] if tag != -100] == [0, 0, 3, 4]
     assert len(encoded.ids[0]) == len(encoded.labels[0]) > 6
     assert encoded.labels[0][0] == encoded.labels[0][-1] == -100

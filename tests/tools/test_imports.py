@@ -16,7 +16,6 @@ LAYERS = (
     "course_utils.writing",
     "course_utils.show",
     "course_utils.cost",
-    "course_utils.counting",
     "course_utils.evaluation",
     "course_utils.versions",
     "course_utils.data.batches",  # rows of ids: knows no source
@@ -27,6 +26,7 @@ LAYERS = (
     "course_utils.scale",
     "course_utils.records",
     "course_utils.comparison",
+    "course_utils.counting",
     "course_utils.figures",
     "course_utils.drawings",
     "course_utils.overview",

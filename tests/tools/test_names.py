@@ -12,7 +12,7 @@ from course_tools import house
 # What every module of a kind must have, under one name.
 INTERFACES = {
     "course_utils": {"corrupt", "loss", "settings", "main"},  # objectives; programs
-    "course_tools": {"trials", "measure", "summarise"},  # experiments
+    "course_tools": {"trials", "measure", "summarise", "verdict"},  # experiments
 }
 # Two meanings that are still there. A name leaves this list and does not come back.
 LEFT: dict[str, set[str]] = {

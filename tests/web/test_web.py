@@ -645,7 +645,7 @@ def page_tags(text: str, alpha: float) -> tuple[str, list[str]]:
     """Intent and tags of a sentence by PyTorch with the page's weights."""
     model = page_model(heads.joint(), f"slots-{alpha}")
     row = {"tokens": [text.split()], "tags": [[0] * len(text.split())], "intent": [0]}
-    examples = intent_slots.encode(row)
+    examples = intent_slots.encode_flights(row)
     intent, tags = model(torch.tensor(examples.ids))
     places = [i for i, label in enumerate(examples.labels[0]) if label == 0]
     return INTENTS[intent.argmax()], [TAGS[t] for t in tags[0, places].argmax(-1)]

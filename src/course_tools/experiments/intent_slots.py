@@ -45,7 +45,9 @@ def measure(settings: dict[str, Any], alpha: float, seed: int) -> dict[str, Any]
     """Fine-tune once, keep the weights in the run's folder; both scores by novelty."""
     data = make_flights()
     first = slice(settings["examples"])
-    train, validation, test = (encode(data[p][first]) for p in ("train", "validation", "test"))
+    train, validation, test = (
+        encode_flights(data[p][first]) for p in ("train", "validation", "test")
+    )
     backbone = pretrained_mini(settings, "bert-mini", 0)
     model = seeded(lambda: JointIntentSlots(backbone, len(INTENTS), len(TAGS), dropout=0.1), seed)
     finetune(
@@ -70,7 +72,7 @@ def measure(settings: dict[str, Any], alpha: float, seed: int) -> dict[str, Any]
     )
 
 
-def encode(rows: dict[str, list]) -> Examples:
+def encode_flights(rows: dict[str, list]) -> Examples:
     """[CLS] pieces [SEP]; a word's tag stands at its first piece, -100 at all others."""
     tokenizer = load_tokenizer("course")
     all_ids, all_tags = [], []

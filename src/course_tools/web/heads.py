@@ -98,7 +98,7 @@ def missing(found: dict[str, Any]) -> list[tuple[str, int]]:
 def slots(folder: Path, alpha: float) -> dict[str, Any]:
     """Flight booking, intent and slots: one α of the joint loss; scores on unseen sentences."""
     data = make_flights()
-    parts = {part: intent_slots.encode(data[part][:]) for part in data}
+    parts = {part: intent_slots.encode_flights(data[part][:]) for part in data}
     model = joint()
     pad = load_tokenizer().pad_token_id
     more = {"pad_token_id": pad, "alpha": alpha, "epochs": 10}
