@@ -3,11 +3,13 @@
 Runs on the system's Python before anything is installed, so it uses the standard library only:
 `python tools/bootstrap.py [--tests]`. What is missing is named before work starts.
 COURSE_DEPS=lowest or newest takes what pyproject.toml allows, in place of requirements.txt.
+COURSE_TORCH=cpu or default decides by hand which build of PyTorch comes.
 """
 
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ VENV = ROOT / ".venv"
 STAMP = VENV / ".course-ready"
 OLDEST, NEWEST = (3, 11), (3, 13)
 EXTRAS = "book,test,grade"
+CPU_TORCH = "https://download.pytorch.org/whl/cpu"  # 200 MB; the default build for Linux has 3 GB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
 BROWSER_PATHS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -39,13 +42,39 @@ def find_browser():
     )
 
 
+def browser_starts():
+    """Whether a browser is there and runs: Ubuntu's `chromium-browser` may only name a snap."""
+    browser = find_browser()
+    if browser is None:
+        return False
+    if os.name == "nt":
+        return True  # there `--version` opens a window
+    try:
+        done = subprocess.run([browser, "--version"], capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def browser_remedy(release=Path("/etc/os-release")):
+    """The command that installs a browser which can open the tests' files."""
+    if release.exists() and re.search("^ID=ubuntu", release.read_text(), re.MULTILINE):
+        package = "google-chrome-stable_current_amd64.deb"
+        return (
+            f"curl -O https://dl.google.com/linux/direct/{package} "
+            f"&& sudo apt-get install ./{package}   (Ubuntu's chromium is a snap, which cannot "
+            "see the files of the tests)"
+        )
+    return "sudo apt-get install chromium"
+
+
 def missing(tests=False):
     """What the system lacks, as (what and why, command that installs it), before any work."""
     lacks = []
-    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+    if sys.version_info[:2] < OLDEST:
         lacks.append(
             (
-                "Python 3.11, 3.12 or 3.13 (this is {}.{})".format(*sys.version_info[:2]),
+                "Python 3.11 or newer (this is {}.{})".format(*sys.version_info[:2]),
                 "sudo apt-get install python3 python3-venv   (or a build from python.org), "
                 "then: make book PYTHON=/path/to/python3.11",
             )
@@ -57,12 +86,12 @@ def missing(tests=False):
                 "sudo apt-get install python3-venv",
             )
         )
-    if tests and os.environ.get("COURSE_BROWSER") != "none" and not find_browser():
+    if tests and os.environ.get("COURSE_BROWSER") != "none" and not browser_starts():
         lacks.append(
             (
-                "Chromium (or Chrome), in which the tests open every page of the book",
-                "sudo apt-get install chromium   (leave the browser tests out: "
-                "COURSE_BROWSER=none make test)",
+                "Chromium (or Chrome) that starts, in which the tests open every page of the book",
+                f"{browser_remedy()}\n"
+                "    Leave the browser tests out: COURSE_BROWSER=none make test",
             )
         )
     return lacks
@@ -77,6 +106,7 @@ def venv_python():
 def recipe():
     """Hash of everything that decides what is in `.venv`."""
     parts = [repr(sys.version_info[:2]), str(ROOT), os.environ.get("COURSE_DEPS", "pinned")]
+    parts += [str(wants_cpu_torch())]
     parts += [(ROOT / name).read_text("utf-8") for name in ("requirements.txt", "pyproject.toml")]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -84,6 +114,52 @@ def recipe():
 def is_ready():
     """True when `.venv` was made from the present pins."""
     return venv_python().exists() and STAMP.exists() and STAMP.read_text() == recipe()
+
+
+def has_nvidia():
+    """Whether this machine shows an NVIDIA device."""
+    return Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
+
+
+def wants_cpu_torch():
+    """Whether the CPU build of PyTorch is enough: on Linux, unless a device for the other is there.
+
+    Elsewhere the default build is the one for the CPU.
+    """
+    setting = os.environ.get("COURSE_TORCH", "auto")
+    if setting not in ("auto", "cpu", "default"):
+        sys.exit(f"COURSE_TORCH is {setting!r}; it may be auto, cpu or default")
+    return setting == "cpu" or (
+        setting == "auto" and sys.platform.startswith("linux") and not has_nvidia()
+    )
+
+
+def torch_wanted():
+    """The requirement for PyTorch, in the version COURSE_DEPS asks for."""
+    which = os.environ.get("COURSE_DEPS", "pinned")
+    if which == "pinned":
+        return re.search(r"^torch==\S+", (ROOT / "requirements.txt").read_text(), re.M)[0]
+    lowest = re.search(r'"torch>=(\S+)"', (ROOT / "pyproject.toml").read_text())[1]
+    return f"torch=={lowest}" if which == "lowest" else "torch"
+
+
+def torch_sources(pip):
+    """Ways to get the CPU build, to be tried one after another; none where it is not wanted.
+
+    A wheel on this disk goes before PyTorch's own index: it works without a network.
+    """
+    if not wants_cpu_torch():
+        return []
+    install = [*pip, "--no-deps", torch_wanted()]
+    return [[*install, "--no-index"], [*install, "--index-url", CPU_TORCH]]
+
+
+def install_torch(pip, run=subprocess.run):
+    """Install PyTorch before all else; where no way works, it comes with the other packages."""
+    for command in torch_sources(pip):
+        quiet = {"capture_output": True} if "--no-index" in command else {}
+        if run(command, **quiet).returncode == 0:
+            return
 
 
 def dependencies(pip):
@@ -106,6 +182,7 @@ def make_venv():
     pip = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check"]
     print(f"Making {VENV} (about 2.5 GB; several minutes the first time) …", flush=True)
     subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+    install_torch(pip)
     for command in dependencies(pip):
         subprocess.run(command, check=True)
     course = ["--no-deps", "--no-build-isolation", "--quiet", "-e", str(ROOT)]
@@ -116,6 +193,12 @@ def make_venv():
 
 def main():
     """Check the system, then make the environment unless it is there already."""
+    if sys.version_info[:2] > NEWEST:
+        print(
+            "Python {}.{} is newer than those the course was tried with. If a package does not "
+            "install: make book PYTHON=/path/to/python{}.{}".format(*sys.version_info[:2], *NEWEST),
+            file=sys.stderr,
+        )
     lacks = missing(tests="--tests" in sys.argv[1:])
     for what, command in lacks:
         print(f"Missing: {what}.\n    {command}", file=sys.stderr)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from course_tools import offline
 from course_tools.checkout import PLACEHOLDER, bootstrap, repository
+from course_tools.grading.jail import REMEDIES, Jail, NoJail
 from course_utils.data import cache, sources
 
 
@@ -29,9 +30,8 @@ class Finding:
         if self.there:
             return f"  ok       {self.what}"
         word = "MISSING" if self.needed else "without"
-        return (
-            f"  {word}  {self.what}\n           cost: {self.cost}\n           do:   {self.remedy}"
-        )
+        remedy = self.remedy.replace("\n", "\n" + 17 * " ")
+        return f"  {word}  {self.what}\n           cost: {self.cost}\n           do:   {remedy}"
 
 
 def examine() -> list[Finding]:
@@ -43,8 +43,8 @@ def examine() -> list[Finding]:
 def needed() -> Iterator[Finding]:
     """What reading, running and testing the course cannot do without."""
     version = ".".join(map(str, sys.version_info[:3]))
-    right = bootstrap.OLDEST <= sys.version_info[:2] <= bootstrap.NEWEST
-    yield Finding(f"Python {version} (3.11 to 3.13)", right, "nothing runs", "install Python 3.11")
+    right = sys.version_info[:2] >= bootstrap.OLDEST
+    yield Finding(f"Python {version} (3.11 or newer)", right, "nothing runs", "install Python 3.11")
     yield Finding(
         f"environment {bootstrap.VENV} made from the present pins",
         bootstrap.is_ready(),
@@ -61,26 +61,29 @@ def needed() -> Iterator[Finding]:
         )
     yield Finding(
         f"Chromium for the browser tests ({bootstrap.find_browser() or 'none found'})",
-        bootstrap.find_browser() is not None,
+        bootstrap.browser_starts(),
         "the pages of the book are not tested in a browser",
-        "sudo apt-get install chromium",
+        bootstrap.browser_remedy(),
     )
 
 
 def optional() -> Iterator[Finding]:
     """What makes things faster, safer or complete."""
+    uncut, unjailed = offline.refusal(), jail_fault()
     yield Finding(
         "a network that can be cut, to prove that tests run offline",
-        can_cut(),
-        "tests run with the network open",
-        "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1), or run as root",
+        not uncut,
+        f"tests run with the network open ({uncut})",
+        "run as root, or let ordinary users make namespaces:\n"
+        "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0   (Ubuntu 24.04 and later)\n"
+        "sudo sysctl kernel.unprivileged_userns_clone=1               (some older systems)",
         needed=False,
     )
     yield Finding(
-        "bubblewrap, which will lock in handed-in notebooks while they are marked",
-        shutil.which("bwrap") is not None,
-        "handed-in notebooks cannot be marked safely",
-        "sudo apt-get install bubblewrap",
+        "a jail (bubblewrap), in which handed-in notebooks run while they are marked",
+        not unjailed,
+        f"handed-in notebooks cannot be marked safely ({unjailed})",
+        REMEDIES,
         needed=False,
     )
     yield Finding(
@@ -94,17 +97,21 @@ def optional() -> Iterator[Finding]:
     yield Finding(
         f"the repository's address ({url})",
         url != PLACEHOLDER,
-        "Colab and repository buttons of the book lead nowhere",
+        "the book has no buttons for Colab and the repository, and notebooks install nothing",
         "course configure --repo URL && make book",
         needed=False,
     )
     yield Finding(*free_disk(), needed=False)
 
 
-def can_cut() -> bool:
-    """True when a process may leave the network, tried in a process of its own."""
-    code = "from course_tools.offline import cut_network; cut_network()"
-    return not subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
+def jail_fault() -> str:
+    """Why no jail starts here, in one line; "" if one does: it is started."""
+    try:
+        with Jail() as jail:
+            jail.probe()
+    except NoJail as error:
+        return str(error).partition("\n")[0]
+    return ""
 
 
 def has_gpu() -> bool:

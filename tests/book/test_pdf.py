@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from course_tools.book import pdf
-from course_tools.checkout import ROOT, bootstrap
+from course_tools.book.build import build_book
+from course_tools.checkout import ROOT, bootstrap, pages
 
 STYLE = (ROOT / "book/site/style/print.css").read_text()
 PAGE = """<!doctype html><html lang="en"><title>A book</title><style media="print">{style}</style>
@@ -33,3 +34,20 @@ def test_what_is_folded_is_opened_and_navigation_stays_away(tmp_path, style, pag
     content = (tmp_path / "book.pdf").read_bytes()
     assert len(re.findall(rb"/Type /Page\b", content)) == pages
     assert b"/Outlines" in content and b"file:" not in content and b"/StructTreeRoot" in content
+
+
+def test_the_first_page_leads_to_the_pdf_once_there_is_one(tmp_path):
+    (tmp_path / "site/book").mkdir(parents=True)
+    (tmp_path / "made.pdf").write_bytes(b"%PDF" + bytes(2_000_000))
+    first = tmp_path / "site/book/index.html"
+    first.write_text(f"<p>Before.</p>{pdf.PLACE}<p>After.</p>")
+    for _ in range(2):  # a second print changes nothing
+        pdf.link(tmp_path / "made.pdf", tmp_path / "site", "book/index")
+        text = first.read_text()
+        assert text.count('<a href="../made.pdf">') == 1 and "2 MB" in text
+    assert (tmp_path / "site/made.pdf").exists()
+
+
+def test_the_built_page_keeps_a_place_for_it():
+    page = build_book().parent / f"{pages()[0]}.html"
+    assert pdf.PLACE in page.read_text("utf-8") or "book.pdf" in page.read_text("utf-8")

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from course_tools import doctor, offline
 from course_tools.checkout import PLACEHOLDER, ROOT, bootstrap
 from course_tools.cli import app
+from course_tools.grading.jail import HOW, PROFILE, Jail, NoJail
 from course_utils.cli import Command
 from course_utils.data import cache
 
@@ -94,6 +95,9 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+PINNED_TORCH = pins()["torch"]
+
+
 def test_every_direct_dependency_is_pinned_within_its_bounds():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"].values()
@@ -119,9 +123,9 @@ def test_every_pin_installs_on_the_first_release_of_each_python():
 @pytest.mark.parametrize(
     ("fault", "named", "command"),
     [
-        ("version", "Python 3.11, 3.12 or 3.13 (this is 3.9)", "make book PYTHON="),
+        ("version", "Python 3.11 or newer (this is 3.9)", "make book PYTHON="),
         ("venv", "venv module", "sudo apt-get install python3-venv"),
-        ("browser", "Chromium", "sudo apt-get install chromium"),
+        ("browser", "Chromium", bootstrap.browser_remedy()),
     ],
 )
 def test_what_is_missing_is_named_before_any_work(
@@ -141,6 +145,84 @@ def test_what_is_missing_is_named_before_any_work(
     assert bootstrap.main() == 1
     said = capsys.readouterr().err
     assert named in said and command in said
+
+
+def test_a_newer_python_is_warned_not_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "version_info", (3, 15, 0, "final", 0))
+    monkeypatch.setattr(bootstrap, "is_ready", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["bootstrap.py"])
+    assert bootstrap.main() == 0
+    said = capsys.readouterr().err
+    assert "Python 3.15 is newer" in said and "python3.13" in said
+
+
+def test_a_browser_that_does_not_start_is_missing(monkeypatch, tmp_path):
+    """Ubuntu's `chromium-browser` without its snap: a file that only says so, and fails."""
+    stub = tmp_path / "chromium-browser"
+    stub.write_text("#!/bin/sh\necho requires the chromium snap >&2\nexit 1\n")
+    stub.chmod(0o755)
+    monkeypatch.setenv("COURSE_BROWSER", str(stub))
+    assert bootstrap.find_browser() and not bootstrap.browser_starts()
+    (what, _), *_ = bootstrap.missing(tests=True)
+    assert "that starts" in what
+    stub.write_text("#!/bin/sh\necho Chromium 140\n")
+    assert bootstrap.browser_starts()
+
+
+@pytest.mark.parametrize(("system", "word"), [("ubuntu", "chrome"), ("debian", "chromium")])
+def test_the_remedy_for_the_browser_exists_on_that_system(tmp_path, system, word):
+    (tmp_path / "os-release").write_text(f'NAME="X"\nID={system}\nVERSION_ID="24.04"\n')
+    assert word in bootstrap.browser_remedy(tmp_path / "os-release").partition("(")[0]
+
+
+# -- which PyTorch ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("platform", "nvidia", "setting", "cpu"),
+    [
+        ("linux", False, None, True),  # an ordinary machine: the default has gigabytes for a GPU
+        ("linux", True, None, False),
+        ("linux", True, "cpu", True),
+        ("linux", False, "default", False),
+        ("darwin", False, None, False),  # there the default is the CPU build
+        ("win32", False, None, False),
+    ],
+)
+def test_which_build_of_pytorch(monkeypatch, platform, nvidia, setting, cpu):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(bootstrap, "has_nvidia", lambda: nvidia)
+    monkeypatch.delenv("COURSE_TORCH", raising=False)
+    if setting:
+        monkeypatch.setenv("COURSE_TORCH", setting)
+    assert bootstrap.wants_cpu_torch() is cpu
+    assert bool(bootstrap.torch_sources(["pip"])) is cpu
+
+
+def test_a_wrong_setting_for_pytorch_is_refused(monkeypatch):
+    monkeypatch.setenv("COURSE_TORCH", "gpu")
+    with pytest.raises(SystemExit, match="auto, cpu or default"):
+        bootstrap.wants_cpu_torch()
+
+
+@pytest.mark.parametrize(
+    ("which", "wanted"),
+    [("pinned", f"torch=={PINNED_TORCH}"), ("lowest", "torch==2.6"), ("newest", "torch")],
+)
+def test_a_wheel_on_this_disk_goes_before_pytorchs_index(monkeypatch, which, wanted):
+    monkeypatch.setenv("COURSE_DEPS", which)
+    monkeypatch.setenv("COURSE_TORCH", "cpu")
+    for works, tried in (("--no-index", 1), ("--index-url", 2), ("nothing", 2)):
+        ran: list[list[str]] = []
+
+        def run(command, works=works, ran=ran, **options):
+            ran.append(command)
+            return subprocess.CompletedProcess(command, int(works not in command))
+
+        bootstrap.install_torch(["pip", "install"], run)
+        assert len(ran) == tried and all(wanted in command for command in ran)
+        assert "--no-index" in ran[0] and bootstrap.CPU_TORCH not in ran[0]
+        assert bootstrap.CPU_TORCH in ran[-1] or tried == 1
 
 
 def test_nothing_is_missing_here(monkeypatch):
@@ -171,23 +253,49 @@ def test_the_network_is_cut_when_it_is_said_to_be():
 
 
 def test_loopback_works_behind_the_cut():
-    if not doctor.can_cut():
-        pytest.skip("this system does not allow the network to be cut")
+    if why := offline.refusal():
+        pytest.skip(f"this system does not allow the network to be cut: {why}")
+    done = behind_the_cut()
+    assert "interfaces lo only" in done.stdout and "loopback works" in done.stdout
+
+
+def behind_the_cut(**environment: str) -> subprocess.CompletedProcess:
+    """Let a program whose network was cut, or could not be, talk to itself."""
     code = (
         "import socket; s = socket.create_server(('127.0.0.1', 0)); "
         "socket.create_connection(s.getsockname(), 3); print('loopback works')"
     )
     command = [sys.executable, "-m", "course_tools.offline", sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert "interfaces lo only" in done.stdout and "loopback works" in done.stdout
+    settings = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=settings)
+
+
+HALF_REFUSED = """
+import os, pathlib
+write = pathlib.Path.write_text
+def write_text(path, *rest, **more):
+    if str(path) == "/proc/self/uid_map":
+        raise PermissionError(1, "Operation not permitted", str(path))
+    return len(str(rest)) if "/proc/self/" in str(path) else write(path, *rest, **more)
+pathlib.Path.write_text = write_text
+os.getuid = lambda: 1000
+"""
+
+
+def test_a_cut_that_is_refused_half_way_leaves_the_network_as_it_was(tmp_path):
+    """Ubuntu 24.04: `unshare` succeeds, `uid_map` is denied. The namespace has no loopback."""
+    (tmp_path / "sitecustomize.py").write_text(HALF_REFUSED)
+    places = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"}
+    done = behind_the_cut(**places)
+    assert "could NOT be cut" in done.stdout and "uid_map" in done.stdout
+    assert "loopback works" in done.stdout, done.stderr
+    refused = behind_the_cut(**places, COURSE_NEEDS_CUT="1")
+    assert refused.returncode and "COURSE_NEEDS_CUT" in refused.stderr and not refused.stdout
 
 
 def test_a_refused_cut_is_said_and_the_command_still_runs(monkeypatch, capsys):
-    def refuse():
-        raise PermissionError("not allowed")
-
     ran = []
-    monkeypatch.setattr(offline, "cut_network", refuse)
+    monkeypatch.setattr(offline, "refusal", lambda: "not allowed")
     monkeypatch.setattr(offline.os, "execvp", lambda *command: ran.append(command))
     monkeypatch.setattr(sys, "argv", ["offline", "pytest"])
     monkeypatch.setenv("COURSE_NETWORK", "")
@@ -207,6 +315,22 @@ def test_doctor_names_cost_and_remedy():
     found = doctor.examine()
     assert all(finding.there or (finding.cost and finding.remedy) for finding in found)
     assert any(PLACEHOLDER in finding.what or "https" in finding.what for finding in found)
+
+
+def test_doctor_starts_a_jail_instead_of_looking_for_a_file(monkeypatch):
+    """Ubuntu 24.04 has the program, and refuses it what it needs."""
+
+    def refuse(jail):
+        raise NoJail(f"bwrap: setting up uid map: Permission denied\n{HOW}")
+
+    monkeypatch.setattr(Jail, "probe", refuse)
+    (found,) = (finding for finding in doctor.examine() if "jail" in finding.what)
+    assert not found.there and "uid map: Permission denied" in found.cost
+    assert "apt-get install bubblewrap" in str(found) and "/etc/apparmor.d/bwrap" in str(found)
+
+
+def test_the_setup_page_has_the_profile_to_paste():
+    assert PROFILE in (ROOT / "book/setup.md").read_text("utf-8")
 
 
 def test_doctor_fails_when_something_needed_is_missing(monkeypatch):

@@ -25,6 +25,7 @@ READY = """async () => {
   for (const picture of document.images) picture.loading = "eager";
   await Promise.all([...document.images].map((picture) => picture.decode().catch(() => {})));
 }"""
+PLACE = "<!-- pdf -->"
 FOOT = """<div style="width: 100%; font: 8pt sans-serif; color: #555; text-align: center">
 <span class="pageNumber"></span></div>"""
 MARGIN: Any = {"top": "18mm", "bottom": "20mm", "left": "20mm", "right": "20mm"}
@@ -37,7 +38,7 @@ def print_book(root: Path = ROOT) -> Path:
     """
     browser = bootstrap.find_browser()
     if browser is None:
-        raise RuntimeError("no Chromium to print with: sudo apt-get install chromium")
+        raise RuntimeError(f"no Chromium to print with: {bootstrap.browser_remedy()}")
     build_book(root)  # its scripts and parsed pages serve here too
     jupyter_book(root, "--builder", "singlehtml")
     target = root / "_build/pdf/book.pdf"
@@ -45,7 +46,18 @@ def print_book(root: Path = ROOT) -> Path:
     single = root / "_build/singlehtml"
     shutil.copy(single / f"{pages(root)[0]}.html", single / "index.html")  # so its links hold
     print_page(single / "index.html", target, browser)
+    link(target, root / "_build/html", pages(root)[0])
     return target
+
+
+def link(printed: Path, site: Path, first: str) -> None:
+    """Put the PDF into the site, and name it on the first page, where that keeps a place for it."""
+    shutil.copy(printed, site / printed.name)
+    page = site / f"{first}.html"
+    up = "../" * first.count("/")
+    size = f"{printed.stat().st_size / 1e6:.0f} MB"
+    said = f'<p><a href="{up}{printed.name}">The whole book as one PDF</a> ({size})</p>'
+    page.write_text(page.read_text("utf-8").replace(PLACE, said), "utf-8")
 
 
 def print_page(page: Path, target: Path, browser: str) -> None:

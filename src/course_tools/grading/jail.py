@@ -30,12 +30,26 @@ INODE, SOCKET = 1_200, 2 * 212_992  # bytes of the kernel for a file, and for wh
 COUNTED = Path("/proc/self/schedstat").exists()  # whether time spent waiting is counted
 ITEMS = "course_utils/grading/items"  # the public checks, below a folder of packages
 PROGRAMS = ("bwrap", "unshare", "setpriv")
-HOW = """Grading runs handed-in code in a jail (bubblewrap), and the jail does not start here.
-  Debian, Ubuntu:  sudo apt-get install bubblewrap
-  Ubuntu 24.04 and later also need a profile that lets bwrap make user namespaces
-  (/etc/apparmor.d/bwrap with `userns,`), or run the grader as root.
-  In a container:  docker run --init --security-opt seccomp=unconfined --cap-add SYS_ADMIN …
-  macOS, Windows:  use a Linux machine, or a container on one.
+# Since Ubuntu 24.04 a program of an ordinary user makes namespaces only if a profile allows it.
+PROFILE = """\
+sudo tee /etc/apparmor.d/bwrap <<'END'
+abi <abi/4.0>,
+include <tunables/global>
+profile bwrap /usr/bin/bwrap flags=(unconfined) {
+  userns,
+}
+END
+sudo apparmor_parser -r /etc/apparmor.d/bwrap
+"""
+REMEDIES = f"""\
+Debian, Ubuntu:  sudo apt-get install bubblewrap
+Ubuntu 24.04 and later also need a profile; paste this, or run the grader as root:
+{PROFILE}\
+In a container:  docker run --init --security-opt seccomp=unconfined --cap-add SYS_ADMIN …
+macOS, Windows:  use a Linux machine, or a container on one."""
+HOW = f"""\
+Grading runs handed-in code in a jail (bubblewrap), and the jail does not start here.
+{REMEDIES}
 Only for notebooks that you have read yourself: --unsafe-no-sandbox"""
 
 
