@@ -21,7 +21,7 @@ JOBS = [
     for name, job in content["jobs"].items()
 ]
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-SHELL = {".ci/run", "cp -r _build/pdf/. _build/html/"}  # besides make
+SHELL = {".ci/run"}  # besides make
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess:
@@ -61,6 +61,9 @@ def test_canary_the_linter_finds_what_is_wrong(tmp_path, right, wrong):
 
 @pytest.mark.parametrize("job", JOBS)
 def test_every_step_is_a_make_target(job):
+    if "uses" in job:  # another workflow of this folder, whose jobs stand here, too
+        assert (ROOT / job["uses"]).is_file()
+        return
     for command in (step["run"] for step in job["steps"] if "run" in step):
         words = command.split()
         assert command in SHELL or words[0] == "make", command
@@ -72,13 +75,60 @@ def test_every_step_is_a_make_target(job):
 
 
 def test_all_supported_pythons_are_tested():
-    pinned = WORKFLOWS["test"]["jobs"]["pinned"]["strategy"]["matrix"]["python"]
+    """The ends at each push, with what is pinned; the rest, and other versions, once a week."""
+    pushed = WORKFLOWS["test"]["jobs"]["pinned"]["strategy"]["matrix"]["python"]
+    weekly = WORKFLOWS["weekly"]["jobs"]
+    others = {
+        (row["which"], row["python"]) for row in weekly["others"]["strategy"]["matrix"]["include"]
+    }
     oldest, newest = bootstrap.OLDEST[1], bootstrap.NEWEST[1]
-    assert pinned == [f"3.{minor}" for minor in range(oldest, newest + 1)]
-    loose = WORKFLOWS["test"]["jobs"]["loose"]["strategy"]["matrix"]["include"]
-    assert {(row["which"], row["python"]) for row in loose} == {
-        ("lowest", f"3.{oldest}"), ("newest", f"3.{newest}"),
-    }  # fmt: skip
+    pinned = {*pushed, *(python for which, python in others if which == "pinned")}
+    assert pinned == {f"3.{minor}" for minor in range(oldest, newest + 1)}
+    assert pushed == [f"3.{oldest}", f"3.{newest}"] and ("newest", f"3.{newest}") in others
+    assert weekly["lowest"]["env"]["COURSE_DEPS"] == "lowest"
+
+
+def triggers(workflow: str) -> dict:
+    """What starts a workflow; YAML 1.1 reads the key `on` as true."""
+    return WORKFLOWS[workflow][True]
+
+
+def test_a_push_makes_few_environments_and_keeps_what_pip_fetched():
+    """PyTorch is in each of them."""
+    pushed = [WORKFLOWS[name]["jobs"] for name in WORKFLOWS if "push" in triggers(name)]
+    environments = 1  # that of publish.yml, which is called
+    for job in (job for jobs in pushed for job in jobs.values() if "steps" in job):
+        environments += len(job.get("strategy", {}).get("matrix", {}).get("python", [1]))
+    assert environments <= 3
+    for step in (step for job in JOBS for step in job.values[0].get("steps", [])):
+        if step.get("with", {}).get("python-version", "").startswith("${{"):
+            assert step["with"]["cache"] == "pip"
+
+
+def test_publishing_waits_for_the_tests_and_for_nobody_in_a_private_repository():
+    assert set(triggers("publish")) == {"workflow_call", "workflow_dispatch"}
+    called = WORKFLOWS["test"]["jobs"]["publish"]
+    assert called["needs"] == "pinned" and called["uses"].endswith("/publish.yml")
+    assert "push" in called["if"] and "!github.event.repository.private" in called["if"]
+    for job in WORKFLOWS["publish"]["jobs"].values():  # a called workflow cannot take more
+        assert (job.get("permissions") or {}).items() <= called["permissions"].items()
+
+
+def test_where_the_jail_must_work_its_absence_is_an_error():
+    """Tests that skip are green: Ubuntu 24.04 would prove nothing about the jail for years."""
+    for jobs in (content["jobs"].values() for content in WORKFLOWS.values()):
+        for job in jobs:
+            if any(step.get("run") == ".ci/run" for step in job.get("steps", [])):
+                assert job["env"] == {"COURSE_NEEDS_JAIL": 1, "COURSE_NEEDS_CUT": 1}
+    assert "apparmor_restrict_unprivileged_userns" in (ROOT / ".ci/run").read_text()
+
+
+def test_updates_come_together():
+    updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
+    assert {each["package-ecosystem"] for each in updates} == {"pip", "github-actions"}
+    assert all(
+        [group["patterns"] for group in each["groups"].values()] == [["*"]] for each in updates
+    )
 
 
 def test_dependencies_are_pinned_newest_or_lowest(monkeypatch):
