@@ -1,7 +1,7 @@
 """Sphinx extension of this book: what search engines, and links in a chat, show of each page.
 
-The site's address follows from the repository's; while that is not set there is no address to name,
-and only the descriptions are written.
+The site's address follows from the repository's; while that is not set there is no address to name:
+only the descriptions are written, and buttons that would lead nowhere are left out.
 """
 
 import re
@@ -27,6 +27,18 @@ def address(app, config):
 
     if not config.html_baseurl:
         config.html_baseurl = site(Path(app.srcdir))
+
+
+BUTTONS = ("use_repository_button", "use_issues_button", "use_edit_page_button")
+
+
+def hide_dead_buttons(app, config):
+    """Leave out what leads to the repository, and to Colab through it, until its address is set."""
+    from course_tools.checkout import PLACEHOLDER
+
+    options = config.html_theme_options
+    if options.get("repository_url") == PLACEHOLDER:
+        options |= dict.fromkeys(BUTTONS, False) | {"launch_buttons": {}}
 
 
 def description(doctree):
@@ -93,6 +105,7 @@ def sitemap(app, error):
 def setup(app):
     """Register the extension."""
     app.connect("config-inited", address)
+    app.connect("config-inited", hide_dead_buttons)
     app.connect("html-page-context", describe)
     app.connect("build-finished", sitemap)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

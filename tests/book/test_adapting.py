@@ -1,119 +1,100 @@
-"""The page for those who adapt the course: what it says is done, word by word, in a copy."""
+"""The page for those who adapt the course: what it says is done, word by word, in a copy.
+
+The copy gets another title, a section, an exercise, a data source and an objective; then it must
+pass what the course itself passes. COURSE_WHOLE_FORK=1 runs all of its tests, not the chosen ones:
+
+    COURSE_WHOLE_FORK=1 pytest tests/book/test_adapting.py -k whole        (as long as `make test`)
+"""
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from pathlib import Path
+import os
 
-import jupytext
 import nbformat
 import pytest
 import yaml
+from adapted import SECTIONS, add, blocks, run_tests, succeeded
+from bs4 import BeautifulSoup
 from hub_client import Client
 from hub_content import card, labelled, parquet
 from hub_server import Hub
 from project_copy import MINE, copy_of_project, course
 
 from course_tools.book import notebooks
-from course_tools.book.build import unbuilt
 from course_tools.checkout import ROOT, pages
 
-BLOCK = re.compile(
-    r"^( *)```\{code-block\} \w+\n *:caption: ([^\n]+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL
-)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("fork")]
+# of the fork's tests, those that know its title, pages, notebooks, exercises, objectives or lines
+CHOSEN = [
+    "tests/book/test_findable.py",
+    "tests/book/test_fork.py",
+    "tests/book/test_book.py",
+    "tests/chapters/test_notebooks.py",
+    "tests/chapters/test_alone.py",
+    "tests/chapters/test_full_size.py",
+    "tests/objectives/test_objective_table.py",
+    "tests/tools/test_size.py",
+    "tests/tools/test_commands.py",
+    "tests/data/test_sources.py",
+    "tests/grading/test_grading.py",
+]
+NOT_CHOSEN = "not serve and not make_book and not browser and not can_cut"
 
 
-def blocks(heading: str) -> list[tuple[str, str]]:
-    """Captions and contents of the code in one section of the page."""
-    text = (ROOT / "book/adapting.md").read_text("utf-8")
-    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    found = []
-    for indent, caption, content in BLOCK.findall(section):
-        lines = [line.removeprefix(indent) for line in content.splitlines()]
-        found.append((caption.replace("\\", ""), "\n".join(lines) + "\n"))
-    return found
+@pytest.fixture(scope="module")
+def fork(tmp_path_factory):
+    """A copy with a title of its own and all that the page adds, and what the commands printed."""
+    root = copy_of_project(tmp_path_factory.mktemp("fork") / "course")
+    options = ["--repo", MINE, "--title", "Another course", "--author", "A. N. Other"]
+    succeeded(course(root, "configure", *options))
+    return root, {name: add(root, name) for name in SECTIONS}
 
 
-def follow(root: Path, heading: str) -> None:
-    """Do what one section of the page says, in the copy at `root`."""
-    for caption, content in blocks(heading):
-        name, _, anchor = caption.partition(", below ")
-        path = root / name
-        if anchor:
-            text = path.read_text("utf-8")
-            (line,) = [line for line in text.splitlines(keepends=True) if anchor in line]
-            path.write_text(text.replace(line, line + content), "utf-8")
-        elif path.suffix == ".ipynb":
-            nbformat.write(jupytext.reads(content, "py:percent"), path)
-        else:
-            path.write_text(content, "utf-8")
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A copy of the course."""
-    return copy_of_project(tmp_path / "copy")
-
-
-def succeeded(done: subprocess.CompletedProcess) -> str:
-    """What a command printed; fails with its words if it failed."""
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+@pytest.fixture(scope="module")
+def built(fork):
+    """Its book: warnings are errors."""
+    root, _ = fork
+    succeeded(course(root, "book"))
+    return root / "_build/html"
 
 
 def test_the_page_has_all_sections():
-    found = {name: len(blocks(f"Add {name}")) for name in
-             ("a section", "an exercise", "a data source", "an objective")}  # fmt: skip
-    assert found == {"a section": 1, "an exercise": 5, "a data source": 1, "an objective": 2}
+    found = {name: len(blocks(name)) for name in SECTIONS}
+    assert found == {"a section": 2, "an exercise": 5, "a data source": 1, "an objective": 3}
 
 
 @pytest.mark.slow
-def test_a_section(copy):
-    follow(copy, "Add a section")
-    other = nbformat.read(copy / "chapters/09_3_gpt.ipynb", 4)
-    first = next(cell for cell in other.cells if "%pip" in cell.source)
-    cells = [
-        nbformat.v4.new_markdown_cell("# 9.6 Further"),
-        first,
-        nbformat.v4.new_code_cell("print(6 * 7)"),
-    ]
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=other.metadata)
-    nbformat.write(notebook, copy / "chapters/09_6_further.ipynb")
-    succeeded(course(copy, "execute", "chapters/09_6_further.ipynb"))
-    succeeded(course(copy, "configure", "--repo", MINE))
-    made = nbformat.read(copy / "chapters/09_6_further.ipynb", 4)
-    assert made.cells[2].outputs[0].text == "42\n" and MINE in made.cells[1].source
-    assert (
-        pages(copy)[pages(copy).index("chapters/09_5_comparing_paradigms") + 1]
-        == "chapters/09_6_further"
-    )
-    assert copy / "chapters/09_6_further.ipynb" in notebooks.all_notebooks(copy)
-    assert unbuilt(copy / "_build/html", copy).count("chapters/09_6_further") == 1
+def test_a_section(fork, built):
+    root, _ = fork
+    made = nbformat.read(root / "chapters/09_6_further.ipynb", 4)
+    assert made.cells[1].source == notebooks.first_cell(root) and MINE in made.cells[1].source
+    assert made.cells[2].outputs[0].text == "42\n"
+    names = pages(root)
+    place = names.index("chapters/09_5_comparing_paradigms") + 1
+    assert names[place] == "chapters/09_6_further"
+    page = (built / "chapters/09_6_further.html").read_text("utf-8")
+    assert "42" in BeautifulSoup(page, "html.parser").find(class_="output").get_text()
 
 
 @pytest.mark.slow
-def test_an_exercise(copy):
-    follow(copy, "Add an exercise")
-    assert "X1_perplexity" in succeeded(course(copy, "exercises"))
-    blank = (copy / "exercises/X1_perplexity.ipynb").read_text("utf-8")
+def test_an_exercise(fork, built):
+    root, said = fork
+    blank = (root / "exercises/X1_perplexity.ipynb").read_text("utf-8")
     assert "your code here" in blank and "math.exp(loss)" not in blank
-    succeeded(course(copy, "configure", "--repo", MINE))
-    assert f"git+{MINE}@main" in (copy / "exercises/X1_perplexity.ipynb").read_text("utf-8")
-    assert "exercises/X1_perplexity" in pages(copy)
-    said = succeeded(course(copy, "grade", "--self-test", "--item", "X1", "--unsafe-no-sandbox"))
-    assert "| X1 | 2 | 1 | 1 | 1 | 1 |" in said and "Every answer got what it deserves." in said
+    assert f"git+{MINE}@main" in blank
+    assert "| X1 | 2 | 1 | 1 | 1 | 1 |" in said["an exercise"]
+    assert "Every answer got what it deserves." in said["an exercise"]
+    assert (built / "exercises/X1_perplexity.html").is_file()
 
 
 @pytest.mark.slow
-def test_a_data_source(copy, tmp_path, monkeypatch):
-    follow(copy, "Add a data source")
+def test_a_data_source(fork, tmp_path, monkeypatch):
+    root, _ = fork
     names = ["sadness", "joy", "love", "anger", "fear", "surprise"]
     splits = {split: f"split/{split}-00000-of-00001.parquet" for split in ("train", "test")}
     files = {path: parquet(labelled(30, salt=split), label=names) for split, path in splits.items()}
     hub = Hub({"datasets/dair-ai/emotion": {"README.md": card({"split": splits}), **files}})
-    monkeypatch.setenv("PYTHONPATH", str(copy / "src"))
+    monkeypatch.setenv("PYTHONPATH", str(root / "src"))
     client = Client(hub.address, tmp_path)
     found = client.load("load_dataset", "emotion", COURSE_MODELS="hub")
     refused = client.load("load_dataset", "emotion", COURSE_MODELS="offline")
@@ -124,27 +105,30 @@ def test_a_data_source(copy, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_objective(copy, monkeypatch):
-    follow(copy, "Add an objective")
-    table = copy / "src/course_utils/objectives/__init__.py"
-    text = table.read_text("utf-8")
-    table.write_text(text.replace("masked_lm, mixture,", "masked_lm, mixture, prefix_lm,"), "utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(copy / "src"))
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/objectives/test_objective_table.py",
-    ]
-    said = succeeded(
-        subprocess.run(
-            [*command, "-k", "prefix_lm or equations"], cwd=copy, capture_output=True, text=True
-        )
-    )
-    assert "3 passed" in said
+def test_an_objective(fork):
+    root, _ = fork
+    words = ["tests/objectives/test_objective_table.py", "-k", "prefix_lm or equations"]
+    assert "3 passed" in succeeded(run_tests(root, *words))
+
+
+@pytest.mark.slow
+def test_the_fork_is_clean(fork):
+    """What the page shows has the format, style and types of the rest."""
+    succeeded(course(fork[0], "lint"))
+
+
+@pytest.mark.slow
+def test_the_fork_passes_what_the_course_passes(fork, built):
+    words = ["-n", "0", "-m", "not slow and not browser", "-k", NOT_CHOSEN, *CHOSEN]
+    succeeded(run_tests(fork[0], *words))
+    succeeded(run_tests(fork[0], "-n", "0", "-m", "slow", "tests/book/test_findable.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3 * 3600)
+@pytest.mark.skipif(not os.environ.get("COURSE_WHOLE_FORK"), reason="as long as `make test`")
+def test_the_fork_passes_its_whole_suite(fork, built):
+    succeeded(run_tests(fork[0], "-n", "2", "--ignore", "tests/book/test_adapting.py"))
 
 
 def test_the_page_is_in_the_book():

@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from course_tools.book.build import build_book
-from course_tools.checkout import PLACEHOLDER, ROOT, pages
+from course_tools.checkout import PLACEHOLDER, ROOT, pages, repository
 from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.training import finetune
 
@@ -52,7 +52,9 @@ def test_the_link_below_an_equation_leads_to_the_lines_of_its_function(number):
     dashed = number.replace(".", "-")
     below = page(f"chapters/{chapter}").find(id=f"eq-{dashed}").find_next_sibling()
     assert below["class"] == ["equation-code"]
-    assert below.get_text().endswith(f".{function.__name__}, lines {first} to {last}")
+    assert f".{function.__name__}, lines {first} to {last}" in below.get_text()
+    placed = "in the repository" in below.get_text()
+    assert placed == (repository()["url"] != PLACEHOLDER)
     assert below.a["href"] == f"../book/equations.html#code-eq-{dashed}"
     equations = page("book/equations")
     code = equations.find(id=f"code-eq-{dashed}").find_next(class_="highlight")

@@ -7,12 +7,14 @@ import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from course_tools.book import identity
-from course_tools.checkout import PLACEHOLDER, ROOT, bootstrap
+from course_tools.book import identity, notebooks
+from course_tools.checkout import PLACEHOLDER, ROOT, bootstrap, config
 
 MINE, THERE = "https://github.com/Someone/their-course", "https://someone.github.io/their-course/"
 TEXT = "A first paragraph with a formula $a < b$, long enough to tell what this page is about."
@@ -21,25 +23,32 @@ PAGE = (
 )
 
 
-def settings(url: str, branch: str = "main") -> str:
-    """The real settings with another address."""
-    text = (ROOT / "_config.yml").read_text("utf-8").replace(PLACEHOLDER, url)
-    return text.replace("  branch: main", f"  branch: {branch}")
+TITLE = config()["title"]  # a fork has its own
+
+
+def write_settings(root: Path, url: str, branch: str = "main") -> Path:
+    """Write the real settings with another address below `root`; returns the file."""
+    shutil.copy(ROOT / "_config.yml", root)
+    identity.change(repo=url, branch=branch, root=root)
+    return root / "_config.yml"
 
 
 @pytest.fixture(scope="module", params=[MINE, PLACEHOLDER], ids=["configured", "not yet"])
 def small(request, tmp_path_factory):
     """A book of two pages with the real settings and extensions: address and folder of its site."""
     root = tmp_path_factory.mktemp("small")
-    (root / "_config.yml").write_text(settings(request.param, "term/2027"))
+    write_settings(root, request.param, "term/2027")
     (root / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/index\nchapters:\n- file: book/other\n"
+        "format: jb-book\nroot: book/index\nchapters:\n- file: book/other\n- file: book/run\n"
     )
     shutil.copytree(ROOT / "book/site", root / "book/site")
     shutil.copy(ROOT / "book/references.bib", root / "book")
     (root / "_build/assets").mkdir(parents=True)
     (root / "book/index.md").write_text("(place)=\n" + PAGE)
     (root / "book/other.md").write_text("# Other\n\nToo short.\n")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Run")])
+    notebooks.name_language(notebook)
+    nbformat.write(notebook, root / "book/run.ipynb")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     done = subprocess.run([*command, "build", str(root)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -63,7 +72,7 @@ def test_description_and_preview(small):
     assert (
         tags["og:title"] == "One & \N{LEFT DOUBLE QUOTATION MARK}two\N{RIGHT DOUBLE QUOTATION MARK}"
     )
-    assert tags["og:site_name"] == "Pre-training Paradigms: BERT, GPT, and T5"
+    assert tags["og:site_name"] == TITLE
     assert "description" not in head(site, "book/other")  # nothing to say
     if url == MINE:
         assert tags["og:image"] == f"{THERE}social.png"
@@ -91,16 +100,26 @@ def test_sitemap(small):
     tree = ET.parse(site / "sitemap.xml").getroot()
     assert tree.tag == f"{namespace}urlset"
     found = [node.text for node in tree.iter(f"{namespace}loc")]
-    assert found == [f"{THERE}book/index.html", f"{THERE}book/other.html"]
+    assert found == [f"{THERE}book/index.html", f"{THERE}book/other.html", f"{THERE}book/run.html"]
 
 
 @pytest.mark.slow
-def test_edit_and_report_follow_the_one_address(small):
+def test_buttons_follow_the_one_address_or_are_not_there(small):
+    """Edit, report, show the source, open on Colab."""
     url, site = small
-    soup = BeautifulSoup((site / "book/other.html").read_text("utf-8"), "html.parser")
-    links = {a["href"] for a in soup.find_all("a", href=True)}
-    assert f"{url}/edit/term/2027/book/other.md" in links
+    pages = [(site / f"book/{name}.html").read_text("utf-8") for name in ("other", "run")]
+    if url == PLACEHOLDER:
+        assert not any("OWNER" in page or "colab" in page for page in pages)
+        return
+    links = {
+        a["href"]
+        for page in pages
+        for a in BeautifulSoup(page, "html.parser").find_all("a", href=True)
+    }
+    assert {url, f"{url}/edit/term/2027/book/other.md"} <= links
     assert any(link.startswith(f"{url}/issues/new?title=") for link in links)
+    there = url.replace("https://github.com", "https://colab.research.google.com/github")
+    assert f"{there}/blob/term/2027/book/run.ipynb" in links
 
 
 @pytest.mark.parametrize(
@@ -114,7 +133,8 @@ def test_edit_and_report_follow_the_one_address(small):
     ],
 )
 def test_where_the_site_is(tmp_path, url, more, there):
-    (tmp_path / "_config.yml").write_text(settings(url).replace("html:\n", "html:\n" + more))
+    path = write_settings(tmp_path, url)
+    path.write_text(path.read_text("utf-8").replace("html:\n", "html:\n" + more), "utf-8")
     assert identity.site(tmp_path) == there
 
 

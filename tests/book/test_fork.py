@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from adapted import succeeded
 from bs4 import BeautifulSoup
 from project_copy import MINE, copy_of_project, course
 
+from course_tools import release
 from course_tools.book import identity, notebooks
-from course_tools.checkout import PLACEHOLDER, ROOT, config, pages
-from course_tools.shared import block
+from course_tools.checkout import PLACEHOLDER, ROOT, config, load_module, pages
+
+alone = load_module(ROOT / "tools/alone.py", "alone")
 
 TITLE = 'Language Models, "from Scratch": a Course'
 SETTINGS = {"repo": MINE + ".git", "branch": "term/2027", "title": TITLE, "author": "A. N. Other"}
@@ -55,8 +60,7 @@ def texts(root: Path) -> dict[str, str]:
 
 def test_no_file_names_the_old_place(fork):
     names = [name for name, text in texts(fork).items() if PLACEHOLDER in text]
-    # an example that is brought in line when it is used, and the code that knows the placeholder
-    assert names == ["book/adapting.md", "src/course_tools/checkout.py"]
+    assert names == ["src/course_tools/checkout.py"]  # the code that knows the placeholder
 
 
 def test_everything_names_the_new_one(fork):
@@ -77,6 +81,9 @@ def test_the_citation_file(fork):
     assert cited["cff-version"] == "1.2.0" and cited["title"] == TITLE
     assert cited["repository-code"] == MINE and cited["authors"] == [{"name": "A. N. Other"}]
     assert cited["license"] == ["Apache-2.0", "CC-BY-4.0"]
+    (original,) = cited["references"]  # whom the licences ask to name
+    assert original["title"] == identity.ORIGINAL_TITLE
+    assert original["authors"] == [{"name": identity.ORIGINAL_AUTHOR}]
 
 
 def test_only_first_cells_of_notebooks_changed(fork):
@@ -94,7 +101,7 @@ def test_no_page_of_its_book_names_the_old_place_or_title(site):
     old = html.escape(config()["title"])
     found = {p.relative_to(site).as_posix(): p.read_text("utf-8") for p in site.rglob("*.html")}
     named = [name for name, text in found.items() if PLACEHOLDER in text or old in text]
-    assert named == ["book/adapting.html"]  # the example of a cell, as above
+    assert named == []
 
 
 @pytest.mark.slow
@@ -164,7 +171,7 @@ def test_the_project_itself_is_in_line(tmp_path):
     assert (ROOT / "CITATION.cff").read_text() == identity.citation()
     for name in identity.TITLED:
         assert (ROOT / name).read_text().startswith(f"# {config()['title']}\n")
-    assert block("badges", (ROOT / "README.md").read_text("utf-8")).strip() == identity.badges()
+    assert identity.BADGES.search((ROOT / "README.md").read_text())
 
 
 # -- who grades: a private repository and a public one --------------------------------------------
@@ -179,6 +186,7 @@ def test_what_students_see_holds_no_answers_and_no_history(tmp_path):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("personal")
     who = "git config user.name A && git config user.email a@b.c"
+    succeeded(course(root, "configure", "--repo", MINE))
     begin = f"git init -q -b main && {who} && git add -A && git commit -qm all"
     script = f"git init -q --bare {public} && {begin}\n{lines.replace('PUBLIC-URL', str(public))}"
     done = subprocess.run(["bash", "-e", "-c", script], cwd=root, capture_output=True, text=True)
@@ -194,3 +202,48 @@ def test_what_students_see_holds_no_answers_and_no_history(tmp_path):
     assert not [name for name in names if private.search(name)]
     assert len(git("log", "--oneline", "main")) == 1
     assert "solutions" in git("ls-tree", "--name-only", "HEAD", where=root)
+    publish = yaml.safe_load("\n".join(git("show", "main:.github/workflows/publish.yml")))
+    assert publish[True]["push"] == {"branches": ["main"]}  # nothing there could call it
+    workflows = {Path(name).name for name in names if name.startswith(".github/workflows/")}
+    shown = re.findall(r"workflows/(\w+\.yml)", "\n".join(git("show", "main:README.md")))
+    assert workflows == {"publish.yml"} == set(shown)
+
+
+# -- a frozen term ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_frozen_term_is_not_changed_by_what_is_pushed_later(tmp_path):
+    """The instructor guide's own lines, run in a copy; then the package changes on `main`."""
+    guide = (ROOT / "book/instructors.md").read_text("utf-8")
+    (lines,) = re.findall(r"```bash\n(course configure --branch autumn.*?)```", guide, re.DOTALL)
+    root, bare = copy_of_project(tmp_path / "mine"), tmp_path / "mine.git"
+    script = f"""
+      git init -q --bare -b main {bare} && git init -q -b main
+      git config user.name A && git config user.email a@b.c
+      git remote add origin {bare} && git add -A && git commit -qm all
+      course() {{ {sys.executable} -m course_utils "$@"; }}
+      {lines}
+      echo 'LATER = True' >> src/course_utils/__init__.py
+      git commit -qam later && git push -q origin main"""
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
+    done = subprocess.run(
+        ["bash", "-ec", script], cwd=root, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for ref, later in ("autumn-2027", False), ("main", True):
+        shown = ["git", "-C", str(bare), "show", f"{ref}:exercises/T1_gradient_signals.ipynb"]
+        text = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+        (named,) = set(re.findall(r"git\+https[^@]+@([\w./-]+)", text))
+        assert named == "autumn-2027"  # also in what is handed out from `main`
+        path = tmp_path / f"{ref}.ipynb"
+        path.write_text(text)
+        notebook = alone.prepared(path, f"git+file://{bare}@{ref if later else named}", cells=1)
+        notebook.cells.append(
+            nbformat.v4.new_code_cell("import course_utils; print(vars(course_utils).get('LATER'))")
+        )
+        python = release.beside(tmp_path / f"{ref}-environment")
+        offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "COURSE_OFFLINE": "1"}
+        (tmp_path / ref).mkdir()
+        said = alone.run(notebook, tmp_path / ref, python, **offline)
+        assert said.strip() == str(True if later else None)

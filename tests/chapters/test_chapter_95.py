@@ -10,7 +10,7 @@ from course_utils.comparison import HEADER, cells, comparison
 from course_utils.data.known_entropy import MarkovSource
 
 CHAPTER = Chapter("09_5")
-pytestmark = pytest.mark.skipif("09_5" not in FINISHED, reason="9.5 is in preparation")
+pytestmark = pytest.mark.skipif("09_5" not in FINISHED, reason="Section 9.5 is in preparation")
 
 
 def numbers(text: str, pattern: str) -> tuple[float, ...]:
