@@ -28,9 +28,9 @@ def mend(app, pagename, templatename, context, doctree):
 def measured(app, docname, source):
     """Write the records into the page that shows them."""
     if docname == "book/records":
-        from course_tools.experiments.page import page
+        from course_tools.experiments.page import records_page
 
-        source[0] = source[0].replace("<!-- records -->", page())
+        source[0] = source[0].replace("<!-- records -->", records_page())
 
 
 def enliven(app, pagename, templatename, context, doctree):

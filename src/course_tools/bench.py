@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -17,19 +16,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from course_tools.shared import conditions, measured_with, publish
 from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import Batch
-from course_utils.records import processor
 from course_utils.speed import matmul_peak, training_flops
 from course_utils.training.loop import objective_loss
+from course_utils.writing import markdown_table
 
 NEW_TOKENS = 64
 SIZES = {  # d, heads, layers, vocabulary, rows and length of a batch
@@ -153,7 +152,7 @@ def generation(model: nn.Module, case: Case) -> Callable[[], float]:
     return lambda: float(model.generate(prompt, **settings)[:, -NEW_TOKENS:].sum())
 
 
-def spread(values: list[float]) -> dict[str, float]:
+def quartiles(values: list[float]) -> dict[str, float]:
     """Median and quartiles."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return {"median": middle, "low": low, "high": high}
@@ -188,15 +187,15 @@ def compare(task: str, case: Case, repeats: int) -> dict[str, Any]:
     seconds = alternate(**calls, repeats=repeats)
     pairs = zip(seconds["theirs"], seconds["ours"], strict=True)
     row: dict[str, Any] = {"task": task, **vars(case), "value": value}
-    row |= {name: spread(times) for name, times in seconds.items()}
-    row |= {"ratio": spread([theirs / ours for theirs, ours in pairs])}
+    row |= {name: quartiles(times) for name, times in seconds.items()}
+    row |= {"ratio": quartiles([theirs / ours for theirs, ours in pairs])}
     if task == "train":
         flops = training_flops(models["ours"], batch)
         row["mfu"] = {name: flops / row[name]["median"] / matmul_peak() for name in seconds}
     return row
 
 
-def memory(case: Case) -> dict[str, Any]:
+def compare_memory(case: Case) -> dict[str, Any]:
     """Peak memory in bytes of three training steps, each side in a process of its own."""
     row: dict[str, Any] = {"task": "memory", **vars(case)}
     for name in ("ours", "theirs"):
@@ -237,7 +236,7 @@ def _held(field: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def rows(sizes: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
+def comparisons(sizes: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
     """All comparisons, one by one."""
     for size in sizes:
         for model in MODELS:
@@ -246,34 +245,21 @@ def rows(sizes: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
             yield compare("forward", Case(model, size), repeats)
             if model != "bert":
                 yield compare("generate", Case(model, size), repeats)
-            yield memory(Case(model, size, 0.1))
+            yield compare_memory(Case(model, size, 0.1))
 
 
-def conditions() -> dict[str, Any]:
+def speed_conditions() -> dict[str, Any]:
     """Everything a reader needs to judge the numbers, or to measure again."""
-    import transformers
-
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit or None,
-        "machine": f"{processor()}, {os.cpu_count()} cores",
-        "threads": torch.get_num_threads(),
+    columns = ("d", "heads", "layers", "vocab", "rows", "length")
+    return conditions("torch", "transformers") | {
         "matmul_peak_gflops": round(matmul_peak() / 1e9, 1),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
         "dtype": "float32",
         "attention": "sdpa",
-        "sizes": {
-            name: dict(zip(("d", "heads", "layers", "vocab", "rows", "length"), size, strict=True))
-            for name, size in SIZES.items()
-        },
+        "sizes": {name: dict(zip(columns, size, strict=True)) for name, size in SIZES.items()},
     }
 
 
-def cell(row: dict[str, Any]) -> list[str]:
+def speed_cells(row: dict[str, Any]) -> list[str]:
     """Columns of the printed table for one row of the record."""
     task, model = row["task"], row["model"]
     name = f"{row['size']} {model}, dropout {row['dropout']:g}"
@@ -289,24 +275,16 @@ def cell(row: dict[str, Any]) -> list[str]:
     return [task, name, *times, ratio, f"≥ {aim} ×" if aim else "", mfu]
 
 
-def table(record: dict[str, Any]) -> str:
-    """The record as a Markdown table."""
+def speed_table(record: dict[str, Any]) -> str:
+    """The record as a Markdown table, with its conditions."""
     head = ["what", "model", "ours", "transformers", "ratio (quartiles)", "aim", "MFU"]
-    lines = [head, ["---"] * len(head), *map(cell, record["rows"])]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = markdown_table(head, map(speed_cells, record["rows"]))
+    return f"{rows}\n\n{measured_with(record['conditions'])}"
 
 
-def page(record: dict[str, Any], text: str) -> str:
-    """Put table and conditions between the markers of the book's page."""
-    shown = {k: v for k, v in record["conditions"].items() if k != "sizes"}
-    where = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
-    block = f"<!-- measured -->\n{table(record)}\n\nMeasured with: {where}.\n<!-- end -->"
-    if len(parts := re.split(r"<!-- measured -->.*?<!-- end -->", text, flags=re.S)) != 2:
-        raise ValueError("the page needs one pair of <!-- measured --> and <!-- end -->")
-    return block.join(parts)
-
-
-def run(sizes: Sequence[str], repeats: int, say: Callable[[str], object] = print) -> dict[str, Any]:
+def measure_speed(
+    sizes: Sequence[str], repeats: int, say: Callable[[str], object] = print
+) -> dict[str, Any]:
     """Measure everything; the record holds each row and the conditions.
 
     Raises:
@@ -316,20 +294,18 @@ def run(sizes: Sequence[str], repeats: int, say: Callable[[str], object] = print
     if repeats < 2 or not set(sizes) <= set(SIZES):
         raise ValueError(f"sizes are {', '.join(SIZES)}, repeats at least 2: {sizes}, {repeats}")
     found = []
-    for row in rows(sizes, repeats):
-        say(" · ".join(filter(None, cell(row))))
+    for row in comparisons(sizes, repeats):
+        say(" · ".join(filter(None, speed_cells(row))))
         found.append(row)
-    return {"conditions": conditions() | {"repeats": repeats}, "rows": found}
+    return {"conditions": speed_conditions() | {"repeats": repeats}, "rows": found}
 
 
-def save(record: dict[str, Any], root: Path) -> None:
+def save_speed(record: dict[str, Any], root: Path) -> None:
     """Write the record into the book of the project at `root`, and its page from it."""
-    target, shown = root / "book/records/benchmark.json", root / "book/benchmark.md"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(record, indent=1) + "\n")
-    shown.write_text(page(record, shown.read_text()))
+    place = root / "book/records/benchmark.json"
+    publish(record, place, "measured", speed_table(record), root / "book/benchmark.md")
 
 
-if __name__ == "__main__":  # `memory` starts these
+if __name__ == "__main__":  # `compare_memory` starts these
     side, model, size, dropout = sys.argv[1:]
     print(json.dumps(peak_memory(side, Case(model, size, float(dropout)))))

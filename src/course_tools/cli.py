@@ -144,34 +144,18 @@ def bench(
     repeats: Annotated[int, typer.Option(help="Timed calls of each side.")] = 9,
     threads: Annotated[int, typer.Option(help="0: as many as PyTorch takes.")] = 0,
     record: Annotated[bool, typer.Option(help="Write the result into the book.")] = False,
-    grading: Annotated[bool, typer.Option(help="Time the grader instead.")] = False,
-    submissions: Annotated[int, typer.Option(help="Of the class killed half-way.")] = 1000,
 ) -> None:
-    """Time training, forward and generation against transformers, or grading against nbgrader."""
-    if grading:
-        return bench_grading(submissions, record)
+    """Time training, forward and generation against transformers."""
     import torch
 
-    from course_tools import bench as benchmark
+    from course_tools.bench import measure_speed, save_speed, speed_table
 
     if threads:
         torch.set_num_threads(threads)
-    result = benchmark.run(sizes.split(","), repeats, say=typer.echo)
+    result = measure_speed(sizes.split(","), repeats, say=typer.echo)
     if record:
-        benchmark.save(result, ROOT)
-    typer.echo("\n" + benchmark.table(result))
-
-
-def bench_grading(submissions: int, record: bool) -> None:
-    """Time the grader; a class is graded at once, and killed half-way and resumed."""
-    from course_tools.grading import bench as benchmark
-
-    if record and submissions < benchmark.LARGE:
-        raise ValueError(f"the book shows a class of {benchmark.LARGE:,} at least")
-    result = benchmark.run(ROOT, submissions, say=typer.echo)
-    if record:
-        benchmark.save(result, ROOT)
-    typer.echo("\n" + benchmark.table(result))
+        save_speed(result, ROOT)
+    typer.echo("\n" + speed_table(result))
 
 
 @app.command()
@@ -228,6 +212,14 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def house() -> None:
+    """Draw the rooms of both packages, their sizes, and what imports what."""
+    from course_tools.house import drawing
+
+    typer.echo(drawing())
+
+
 @web_app.command("export")
 def web_export(
     out: Annotated[Path | None, typer.Option(help="Default _build/assets/live.")] = None,
@@ -253,7 +245,7 @@ def web_train() -> None:
 @web_app.command("stills")
 def web_stills() -> None:
     """Take the pictures that stand for the live figures where there are no scripts."""
-    from course_tools.web import stills
+    from course_tools.book import stills
 
     stills.take(say=typer.echo)
     typer.echo(f"written to {stills.FOLDER}")
@@ -262,11 +254,11 @@ def web_stills() -> None:
 @web_app.command("bench")
 def web_bench() -> None:
     """Time the page's models in Chromium and against PyTorch, and write that into the book."""
-    from course_tools.web import timing
+    from course_tools.book.timing import measure_page_speed, page_speed_table, save_page_speed
 
-    found = timing.measure()
-    timing.save(found, ROOT)
-    typer.echo(timing.table(found))
+    found = measure_page_speed()
+    save_page_speed(found, ROOT)
+    typer.echo(page_speed_table(found))
 
 
 @app.command()
@@ -298,5 +290,7 @@ def run(
     typer.echo(table.estimate(chosen, tiny))
     for each in chosen if name else []:
         place = out / each if out and name == "all" else out
-        written = table.run(each, seed=seed, out=place, tiny=tiny, blimp=blimp, say=typer.echo)
+        written = table.run_experiment(
+            each, seed=seed, out=place, tiny=tiny, blimp=blimp, say=typer.echo
+        )
         typer.echo(f"written to {written}")

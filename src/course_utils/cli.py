@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,7 +122,8 @@ def pretrain(
 
     folder = out or Path("runs") / f"{name}-seed{seed}"
     if name == "minilm-mlm":  # a head for a model that exists; the others begin from nothing
-        minilm.run(folder, minilm.Recipe(steps=steps or minilm.Recipe.steps, seed=seed))
+        recipe = minilm.HeadRecipe(seed=seed)
+        minilm.train_head(folder, replace(recipe, steps=steps) if steps else recipe)
     else:
         run_recipe(name, seed=seed, steps=steps, out=folder)
     typer.echo(f"written to {folder}")

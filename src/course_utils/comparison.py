@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from course_utils import records
+from course_utils.writing import markdown_table
 
 HEADER = (
     "model", "objective", "parameters", "tokens", "predicted", "FLOPs", "seeds",
@@ -54,13 +55,7 @@ def plus_minus(spread: dict[str, Any], digits: int, unit: str = "") -> str:
     return f"{spread['mean']:.{digits}f} ± {spread['sd']:.{digits}f}{unit}"
 
 
-def markdown(header: tuple[str, ...] | list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [list(header), ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def comparison_table() -> str:
     """The comparison as a Markdown table: a column a paradigm, so that a page holds its width."""
     header, *rows = zip(HEADER, *map(cells, comparison()), strict=True)
-    return markdown(header, [list(row) for row in rows])
+    return markdown_table(header, rows)

@@ -6,11 +6,10 @@ import textwrap
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from course_utils.figures import ARROW, WIDTH, Picture, Theme, arrow, box, canvas, picture
+from course_utils.figures import ARROW, WIDTH, Picture, Theme, arrow, box, canvas, picture, shade
 from course_utils.models import T5Config
 
 ENCODER, DECODER = (0.3, 4.6), (5.5, 9.8)  # from left to right, in tenths of the width
@@ -189,10 +188,8 @@ def attention_across(
 
     def draw(figure: Figure, theme: Theme) -> None:
         axes = figure.add_subplot(ylabel="having written …", xlabel="looks at …")
-        scale = LinearSegmentedColormap.from_list(theme.name, theme.scale)
-        axes.imshow(weights, vmin=0, cmap=scale, aspect="auto")
+        shade(axes, theme, weights, aspect="auto")
         axes.set_xticks(range(len(columns)), columns, rotation=90)
         axes.set_yticks(range(len(rows)), rows)
-        axes.spines[:].set_visible(False)
 
     return picture(draw, alt, height=1.5 + 0.27 * len(rows))

@@ -292,21 +292,26 @@ def grids(
 
     def draw(figure: Figure, theme: Theme) -> None:
         high = max(max(map(max, matrix)) for matrix in matrices.values())
-        scale = LinearSegmentedColormap.from_list(theme.name, theme.scale)
         for axes, (title, matrix) in zip(
             figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items(), strict=True
         ):
-            axes.imshow(matrix, vmin=0, vmax=high, cmap=scale)
+            shade(axes, theme, matrix, vmax=high)
             axes.set_title(title)
             axes.set_xticks(ticks, names, rotation=90)
             axes.set_yticks([])
-            axes.spines[:].set_visible(False)
         first = figure.axes[0]
         first.set_yticks(ticks, names)
         first.set_ylabel(y)
 
     heights = {1: 4.2, 2: 3.1, 3: 2.3}  # the more there are, the smaller each
     return picture(draw, alt, height=heights.get(len(matrices), 1.9))
+
+
+def shade(axes: Axes, theme: Theme, matrix: Sequence[Sequence[float]], **how) -> None:
+    """A matrix as colours, from nothing to most."""
+    scale = LinearSegmentedColormap.from_list(theme.name, theme.scale)
+    axes.imshow(matrix, vmin=0, cmap=scale, **how)
+    axes.spines[:].set_visible(False)
 
 
 def box(
@@ -358,19 +363,17 @@ def bert_encoder(
     """
     if not 0 <= masked < len(tokens) <= 9:
         raise ValueError(f"masked={masked} must be one of the {len(tokens)} tokens (at most 9)")
-    best = ", ".join(f"{piece} {_share(p, 2)}" for piece, p in guesses.items())
     alt = f"""BERT as a stack, read from below. {len(tokens)} tokens, {" ".join(tokens)}, are turned
         into sums of token, position and segment vectors of size {config.hidden_size}. They pass
         {config.num_layers} layers of {config.num_heads} attention heads each; in every layer every
         position looks at every other, left and right. The head reads only the position of
-        {tokens[masked]} and spreads probability over {config.vocab_size:,} pieces: {best}."""
+        {tokens[masked]} and spreads probability over {config.vocab_size:,} pieces:
+        {_said(guesses)}."""
 
     def draw(figure: Figure, theme: Theme) -> None:
         axes = canvas(figure, 10, 13.4)
-        xs = _columns(len(tokens))
-        _inputs(axes, theme, config, tokens, xs, masked, ("token", "position", "segment"))
-        _flow(axes, theme, xs, masked, 2.72)
-        _stack(axes, theme, config)
+        vectors = ("token", "position", "segment")
+        xs = _layers(axes, theme, config, tokens, masked, vectors, causal=False)
         # the numbers stand where the head's arrow does not pass
         side = {"x": 0.75} if xs[masked] > 5 else {"x": 9.25, "ha": "right"}
         axes.text(y=9.3, s=_counts(config), fontsize=9, va="center", **side)
@@ -393,21 +396,17 @@ def gpt_decoder(config: GptConfig, tokens: Sequence[str], guesses: Mapping[str, 
     """
     if not 2 <= len(tokens) <= 9:
         raise ValueError(f"{len(tokens)} tokens: there is room for 2 to 9")
-    best = ", ".join(f"{piece} {_share(p, 2)}" for piece, p in guesses.items())
     alt = f"""GPT as a stack, read from below. {len(tokens)} tokens, {" ".join(tokens)}, are turned
         into sums of token and position vectors of size {config.hidden_size}. They pass
         {config.num_layers} layers of {config.num_heads} attention heads each; in every layer a
         position looks at itself and to its left, never to its right: the matrix of who sees whom
         is a lower triangle. Every position predicts the token after it; the last one spreads
-        probability over {config.vocab_size:,} pieces: {best}."""
+        probability over {config.vocab_size:,} pieces: {_said(guesses)}."""
     last = len(tokens) - 1
 
     def draw(figure: Figure, theme: Theme) -> None:
         axes = canvas(figure, 10, 13.4)
-        xs = _columns(len(tokens))
-        _inputs(axes, theme, config, tokens, xs, last, ("token", "position"))
-        _flow(axes, theme, xs, last, 2.42, causal=True)
-        _stack(axes, theme, config)
+        xs = _layers(axes, theme, config, tokens, last, ("token", "position"), causal=True)
         axes.text(6.6, 0.3, _counts(config), fontsize=9, va="center", ha="center")
         for x in xs[:-1]:
             arrow(axes, theme, (x, 9.0), (x, 9.85), color=theme.quiet)
@@ -419,9 +418,26 @@ def gpt_decoder(config: GptConfig, tokens: Sequence[str], guesses: Mapping[str, 
     return picture(draw, alt, height=WIDTH * 1.34)
 
 
-def _columns(count: int) -> list[float]:
-    """Where the tokens stand."""
-    return [0.75 + 8.5 * (i + 0.5) / count for i in range(count)]
+def _said(guesses: Mapping[str, float]) -> str:
+    """Guesses and their probabilities in words."""
+    return ", ".join(f"{piece} {_share(p, 2)}" for piece, p in guesses.items())
+
+
+def _layers(
+    axes: Axes,
+    theme: Theme,
+    config: BertConfig | GptConfig,
+    tokens: Sequence[str],
+    strong: int,
+    vectors: Sequence[str],
+    causal: bool,
+) -> list[float]:
+    """Everything below the head; returns where the tokens stand, from left to right."""
+    xs = [0.75 + 8.5 * (i + 0.5) / len(tokens) for i in range(len(tokens))]
+    _inputs(axes, theme, config, tokens, xs, strong, vectors)
+    _flow(axes, theme, xs, strong, 1.82 + 0.3 * len(vectors), causal)
+    _stack(axes, theme, config)
+    return xs
 
 
 def _strong_line(theme: Theme) -> dict:
@@ -467,7 +483,7 @@ def _flow(
     xs: Sequence[float],
     strong: int,
     low: float,
-    causal: bool = False,
+    causal: bool,
 ) -> None:
     """Lines from every position to each that may see it, those into `strong` in colour."""
     for j, source in enumerate(xs):

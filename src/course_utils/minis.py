@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from course_utils.data.batches import by_length
 from course_utils.data.cache import sha256_of
 from course_utils.data.text import plain_ids
 from course_utils.data.tokenizers import load_tokenizer
@@ -32,7 +33,7 @@ def folder(settings: Mapping[str, Any], name: str, seed: int) -> Path:
     return Path(settings["runs"]) / f"{name}-seed{seed}" / "model"
 
 
-def pretrained(settings: Mapping[str, Any], name: str, seed: int) -> nn.Module:
+def pretrained_mini(settings: Mapping[str, Any], name: str, seed: int) -> nn.Module:
     """One of the minis, pre-trained with that seed; with no `runs` in the settings a random one.
 
     Raises:
@@ -55,14 +56,14 @@ def checksum(settings: Mapping[str, Any], name: str, seed: int) -> str:
     return sha256_of(place / "model.safetensors") if settings["runs"] else ""
 
 
-def classifier(model: nn.Module, num_labels: int, seed: int) -> nn.Module:
+def with_label_head(model: nn.Module, num_labels: int, seed: int) -> nn.Module:
     """BERT and GPT get a linear head; T5 stays as it is and writes a word."""
     if isinstance(model, T5):
         return model
     return seeded(lambda: SequenceClassifier(model, num_labels, dropout=0.1), seed)
 
 
-def encode(model: nn.Module, rows: Mapping[str, Sequence]) -> Examples:
+def encode_sentences(model: nn.Module, rows: Mapping[str, Sequence]) -> Examples:
     """Texts and labels as a model reads them: [CLS] x [SEP]; x `<eos>`; for T5 a word to write.
 
     GPT reads its label off the `<eos>`, the only token that has seen the whole sentence.
@@ -87,8 +88,8 @@ def fit(
     **settings: Any,
 ) -> tuple[nn.Module, TrainResult]:
     """Fine-tune a whole mini on labelled sentences; the model with its head, and the run."""
-    parts = [encode(model, rows) for rows in (train, validation)]
-    model = classifier(model, 1 + max(train["label"]), seed)
+    parts = [encode_sentences(model, rows) for rows in (train, validation)]
+    model = with_label_head(model, 1 + max(train["label"]), seed)
     result = finetune(
         model,
         *parts,
@@ -103,11 +104,9 @@ def fit(
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, rows: Mapping[str, Sequence]) -> float:
+def share_right(model: nn.Module, rows: Mapping[str, Sequence]) -> float:
     """Share of sentences labelled right; of T5, of words written right."""
-    examples = encode(getattr(model, "backbone", model), rows)
+    examples = encode_sentences(getattr(model, "backbone", model), rows)
     pad = load_tokenizer("course").pad_token_id
-    order = sorted(range(len(examples)), key=lambda i: len(examples.ids[i]))
-    parts = [order[first : first + 64] for first in range(0, len(order), 64)]
-    batches = [make_batch(model, examples, part, pad) for part in parts]
+    batches = [make_batch(model, examples, part, pad) for part in by_length(examples.ids, 64)]
     return measure(model.eval(), batches, "test")["test_accuracy"]

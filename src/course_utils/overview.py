@@ -43,7 +43,7 @@ def pipeline(
         _once(axes, theme, corpus, objective, model)
         _often(axes, theme, tasks)
 
-    return picture(draw, " ".join(alt.split()), height=WIDTH * 1.04)
+    return picture(draw, alt, height=WIDTH * 1.04)
 
 
 def _once(axes: Axes, theme: Theme, corpus: str, objective: str, model: str) -> None:
@@ -111,7 +111,7 @@ def before_after(tasks: Mapping[str, str], shared: str) -> Picture:
         arrow(axes, theme, (7.55, 1.45), (7.55, 2.0))
         box(axes, theme, (5.3, 0.5, 4.5, 0.95), "text without labels")
 
-    return picture(draw, " ".join(alt.split()), height=WIDTH * 0.56)
+    return picture(draw, alt, height=WIDTH * 0.56)
 
 
 def _half(

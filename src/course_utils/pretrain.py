@@ -3,7 +3,6 @@
 The package's parts meet here; none of them knows of a recipe or of a model card.
 """
 
-import json
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from course_utils.objectives import OBJECTIVES, Batch
 from course_utils.recipes import Recipe, recipe
 from course_utils.training.loop import TrainResult, objective_loss, train, validator
 from course_utils.training.optim import TrainConfig
+from course_utils.writing import write_json
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def pretrain(
         model = row.build(tokenizer)
     loss = objective_loss(OBJECTIVES[row.objective])
     validate = validator(held_out_batches(row, held_out, tokenizer), loss)
-    batch_at, config = batches(row, learn, tokenizer), TrainConfig(**row.settings)
+    batch_at, config = training_batches(row, learn, tokenizer), TrainConfig(**row.settings)
     result = train(model, batch_at, loss, config, validate=validate, out=out, progress=progress)
     origin = {"name": name, "data": str(corpus.origin) if corpus else "given"}
     facts = _facts(row, model, result) | origin
@@ -79,7 +79,9 @@ def pretrain(
     return Pretraining(model, tokenizer, result, facts)
 
 
-def batches(row: Recipe, documents: Sequence[str], tokenizer: Any) -> Callable[[int], Batch]:
+def training_batches(
+    row: Recipe, documents: Sequence[str], tokenizer: Any
+) -> Callable[[int], Batch]:
     """Step → batch. Its rows, and what is hidden in them, depend on seed and step alone."""
     corrupt, seed = _corrupter(row, tokenizer), row.settings["seed"]
     rows = {n: text_rows(documents, tokenizer, n, wrapped=row.wrapped) for n in row.lengths}
@@ -129,4 +131,4 @@ def _write(folder: Path, model: Bert | Gpt | T5, tokenizer: Any, facts: dict[str
         return
     to_hf(model).cpu().save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_json(folder / "run.json", facts)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_utils.data.batches import pad_inputs
+from course_utils.data.batches import by_length, pad_inputs
 from course_utils.data.text import plain_ids
 from course_utils.speed import autocast
 
@@ -55,18 +55,16 @@ def label_probabilities(
     firsts = [first for first, *_ in plain_ids(tokenizer, words)]
     if len(set(firsts)) < len(words):
         raise ValueError(f"labels {words} do not differ in their first token")
-    before = read(model, tokenizer, prompt) if prompt else None
+    before = read_prompt(model, tokenizer, prompt) if prompt else None
     ids = plain_ids(tokenizer, texts)
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     found = torch.zeros(len(ids), len(words))
-    for start in range(0, len(order), 16):
-        rows = order[start : start + 16]
+    for rows in by_length(ids, 16):
         logits = next_logits(model, before, [ids[i] for i in rows])
         found[rows] = logits[:, firsts].float().softmax(-1)
     return found
 
 
-def read(model: Any, tokenizer: Any, prompt: str) -> Any:
+def read_prompt(model: Any, tokenizer: Any, prompt: str) -> Any:
     """Keys and values of a prompt."""
     ids = torch.tensor(plain_ids(tokenizer, [prompt]))
     with autocast():

@@ -19,6 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from course_utils.writing import read_json, write_json
+
 SOURCE = Path(__file__).resolve().parents[1]  # of both packages
 RECORDS = Path(__file__).with_name("records")
 FIELDS: dict[str, type] = {
@@ -64,7 +66,7 @@ def load(name: str) -> dict[str, Any]:
             f"no record {name!r}; there are: {', '.join(near)}. Make it: course run {name}"
         )
     record = read_json(path)
-    check(record)
+    validate(record)
     return record
 
 
@@ -73,38 +75,15 @@ def available() -> list[str]:
     return sorted(path.stem for path in RECORDS.glob("*.json"))
 
 
-def save(record: dict[str, Any], folder: Path) -> Path:
+def save_record(record: dict[str, Any], folder: Path) -> Path:
     """Seal a complete record and write it to `folder` at once: a reader finds the old or the new.
 
     Raises:
-        ValueError: see `check`.
+        ValueError: see `validate`.
     """
     sealed = record | {"sha256": seal(record)}
-    check(sealed)
+    validate(sealed)
     return write_json(folder / f"{record['name']}.json", sealed)
-
-
-def write_json(path: Path, content: Any) -> Path:
-    """Write JSON beside its place, then rename it into it; NaN and infinities are refused."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(f".{os.getpid()}.half")
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    half.write_text(text + "\n", "utf-8")
-    half.replace(path)
-    return path
-
-
-def read_json(path: Path) -> Any:
-    """What `write_json` wrote.
-
-    Raises:
-        ValueError: the file is cut or is no JSON; names it.
-    """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        remedy = "delete it, and the command that wrote it writes it anew"
-        raise ValueError(f"{path} is damaged ({error}): {remedy}") from error
 
 
 def seal(record: dict[str, Any]) -> str:
@@ -118,7 +97,7 @@ def digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def check(record: dict[str, Any]) -> None:
+def validate(record: dict[str, Any]) -> None:
     """Refuse a record with fields missing, unknown, empty or of a wrong type, or a broken seal.
 
     Raises:

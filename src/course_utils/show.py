@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from IPython.display import HTML, Javascript, Markdown, display
 from IPython.utils.capture import capture_output
 
+from course_utils.writing import markdown_table
+
 
 def say(text: str) -> None:
     """Show a paragraph of Markdown. Give it an f-string, and its numbers are those of the run.
@@ -28,16 +30,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], digits: int =
     Raises:
         ValueError: a row has more or fewer cells than the header.
     """
-    wrong = [list(row) for row in rows if len(row) != len(header)]
-    if wrong:
-        raise ValueError(f"the header has {len(header)} cells, these rows do not: {wrong}")
     cells = [[f"{x:.{digits}f}" if isinstance(x, float) else str(x) for x in row] for row in rows]
-    lines = [list(header), ["---"] * len(header), *cells]
-    # a vertical bar inside a cell would end it
-    text = "\n".join(
-        "| " + " | ".join(c.replace("|", r"\|") for c in line) + " |" for line in lines
-    )
-    display(Markdown(text))
+    display(Markdown(markdown_table(header, cells)))
 
 
 def source(thing: Callable[..., object]) -> None:

@@ -1,4 +1,4 @@
-"""The live figures of the pages as widgets, over any model: ours, or one of transformers.
+"""Live figures over a model of the reader's own: one of this package, or of transformers.
 
 Each function gives a box of controls with an answer below; as the last line of a cell it shows
 itself. Where a page is made there is no kernel that could answer (`course execute` says so by
@@ -14,16 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-import numpy as np
 import torch
 from ipywidgets import (
     HTML,
     Button,
     Dropdown,
-    FloatLogSlider,
     FloatSlider,
     IntSlider,
-    SelectionSlider,
     Textarea,
     VBox,
     Widget,
@@ -31,10 +28,9 @@ from ipywidgets import (
 from torch import Tensor, nn
 
 from course_utils import figures
-from course_utils.cost import Hardware, train_flops
 from course_utils.models import T5, Bert, Gpt
 from course_utils.models.layers import SelfAttention
-from course_utils.objectives import masked_lm, span_corruption
+from course_utils.objectives import span_corruption
 
 SENTENCE = "The people of the United States must trust their government."
 Draw = Callable[..., str]
@@ -92,12 +88,6 @@ def whole(value: int, low: int, high: int, label: str) -> IntSlider:
     return IntSlider(value, low, high, description=label, continuous_update=False)
 
 
-def power(value: float, low: float, high: float, label: str) -> FloatLogSlider:
-    """The same on a logarithmic scale, from 10^low to 10^high."""
-    steps = {"min": low, "max": high, "step": 0.05, "continuous_update": False}
-    return FloatLogSlider(value, base=10, description=label, **steps)
-
-
 def chips(names: Iterable[str], chosen: Iterable[int] = ()) -> str:
     """Pieces in a row, some of them marked."""
     marked = set(chosen)
@@ -110,7 +100,7 @@ def chips(names: Iterable[str], chosen: Iterable[int] = ()) -> str:
     return f'<p style="line-height: 2">{" ".join(parts)}</p>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table of text."""
 
     def line(cells: Iterable[object], tag: str) -> str:
@@ -123,13 +113,13 @@ def likeliest(probabilities: Tensor, tokenizer: Any, count: int = 5) -> str:
     """The likeliest pieces with their probabilities, (V) → a table."""
     p, ids = probabilities.topk(min(count, len(probabilities)))
     rows = zip(pieces_of(ids.tolist(), tokenizer), (f"{x:.1%}" for x in p), strict=True)
-    return table(["piece", "probability"], rows)
+    return html_table(["piece", "probability"], rows)
 
 
 # -- any model ------------------------------------------------------------------------------------
 
 
-def ids_of(text: str, tokenizer: Any) -> list[int]:
+def piece_ids(text: str, tokenizer: Any) -> list[int]:
     """Ids of a text without special tokens."""
     return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
@@ -197,7 +187,7 @@ def with_causal_mask(weights: Tensor) -> Tensor:
     return left / left.sum(-1, keepdim=True)
 
 
-def written(model: nn.Module, ids: Sequence[int], most: int) -> list[int]:
+def t5_answer(model: nn.Module, ids: Sequence[int], most: int) -> list[int]:
     """What a T5, ours or transformers', writes for one row of ids, without its start."""
     out = model.eval().generate(row(model, ids), max_new_tokens=most)
     return (out.new_ids[0] if isinstance(model, T5) else out[0, 1:]).tolist()
@@ -212,7 +202,7 @@ def tokens(
     """Type, and see pieces, their ids, and how many bytes a piece stands for."""
 
     def draw(text: str) -> str:
-        ids = ids_of(text, tokenizer)[:300]
+        ids = piece_ids(text, tokenizer)[:300]
         size = len(text.encode())
         said = (
             f"<p>{size} bytes, {len(ids)} pieces: {size / max(len(ids), 1):.2f} bytes a piece.</p>"
@@ -236,7 +226,7 @@ def mask_and_guess(
     """
 
     def draw(text: str, position: int) -> str:
-        ids = ids_of(text, tokenizer)
+        ids = piece_ids(text, tokenizer)
         if not ids:
             raise ValueError("Type a text first.")
         place = min(position, len(ids)) - 1
@@ -246,53 +236,17 @@ def mask_and_guess(
         answer += likeliest(p, tokenizer)
         if decoder is not None:
             own = decoder_tokenizer or tokenizer
-            before = opened(ids_of(tokenizer.decode(ids[:place]), own), own)
+            before = opened(piece_ids(tokenizer.decode(ids[:place]), own), own)
             q = logits(decoder, before)[-1].softmax(-1)
             answer += "<p>Left side only:</p>" + likeliest(q, own)
         true = f"{pieces_of(ids, tokenizer)[place]}, which has {p[ids[place]]:.1%} from both sides"
         return answer + f"<p>There stood {escape(true)}.</p>"
 
-    most = max(40, len(ids_of(text, tokenizer)))
+    most = max(40, len(piece_ids(text, tokenizer)))
     return live(draw, text=text_field(text), position=whole(6, 1, most, "Hide piece"))
 
 
-def dice(tokenizer: Any, text: str = SENTENCE) -> VBox | None:
-    """80/10/10: draw the corruption of a text again and again, and watch the shares settle."""
-    settings = masked_lm.settings(tokenizer)
-    generator, seen = torch.Generator().manual_seed(0), Counter[str]()
-    state: dict[str, Any] = {"of": None, "pressed": (0, 0)}
-
-    def draw(text: str, rate: float, again: int, hundred: int) -> str:
-        ids = torch.tensor([ids_of(text, tokenizer)], dtype=torch.long)
-        if state["of"] != (text, rate):  # another question: count from nothing
-            seen.clear()
-        times = 100 if hundred > state["pressed"][1] else 1
-        state.update(of=(text, rate), pressed=(again, hundred))
-        for _ in range(times):
-            batch = masked_lm.corrupt(ids, rate=rate, generator=generator, **settings)
-            new, chosen = batch.inputs["input_ids"][0], batch.predicted[0]
-            for now, was in zip(new[chosen].tolist(), ids[0, chosen].tolist(), strict=True):
-                mask = now == tokenizer.mask_token_id
-                seen["[MASK]" if mask else "kept" if now == was else "random"] += 1
-        seen["draws"] += times
-        total = max(1, seen["[MASK]"] + seen["random"] + seen["kept"])
-        expected = {"[MASK]": "80%", "random": "10%", "kept": "10%"}
-        rows = [[k, seen[k], f"{seen[k] / total:.1%}", share] for k, share in expected.items()]
-        shown = chips(pieces_of(new.tolist(), tokenizer), chosen.nonzero().flatten().tolist())
-        return f"<p>{seen['draws']} draws</p>{shown}" + table(
-            ["", "count", "share", "expected"], rows
-        )
-
-    return live(
-        draw,
-        text=text_field(text),
-        rate=slider(0.15, 0.05, 0.8, 0.05, "Rate"),
-        again=Button(description="Draw again"),
-        hundred=Button(description="Draw 100 times"),
-    )
-
-
-def stepping(
+def next_tokens(
     model: nn.Module, tokenizer: Any, text: str = "The state of the Union is"
 ) -> VBox | None:
     """A decoder one token at a time: the likeliest, or one that is drawn; and a step back."""
@@ -301,7 +255,8 @@ def stepping(
     generator = torch.Generator().manual_seed(0)
 
     def shaped(text: str, temperature: float, keep: int) -> Tensor:
-        z = logits(model, opened([*ids_of(text, tokenizer), *added], tokenizer))[-1] / temperature
+        ids = opened([*piece_ids(text, tokenizer), *added], tokenizer)
+        z = logits(model, ids)[-1] / temperature
         least = z.topk(min(keep, len(z))).values[-1]
         return z.masked_fill(z < least, -torch.inf).softmax(-1)
 
@@ -343,7 +298,7 @@ def attention(
     def draw(text: str, model: str, layer: int, head: int) -> str:
         net, tokenizer = models[model]
         wrap = opened if tokenizer.cls_token_id is None or is_decoder(net) else wrapped
-        ids = wrap(ids_of(text, tokenizer)[:24], tokenizer)
+        ids = wrap(piece_ids(text, tokenizer)[:24], tokenizer)
         layers = attentions(net, ids)
         layer = min(layer, len(layers))
         head = min(head, len(layers[layer - 1]))
@@ -382,16 +337,17 @@ def spans(model: nn.Module, tokenizer: Any, text: str = SENTENCE) -> VBox | None
     is_sentinel = settings["vocabulary"].is_sentinel
 
     def draw(text: str, rate: float, mean_span: float, again: int) -> str:
-        ids = [i for i in ids_of(text, tokenizer)[:200] if not is_sentinel(i)]
+        ids = [i for i in piece_ids(text, tokenizer)[:200] if not is_sentinel(i)]
         if len(ids) < 2:
             raise ValueError("Type at least two pieces: one is hidden, one is left.")
         drawn = {"rate": rate, "mean_span": mean_span}
         drawn["generator"] = torch.Generator().manual_seed(again)
         batch = span_corruption.corrupt(torch.tensor([ids]), **drawn, **settings)
         read, target = batch.inputs["input_ids"][0].tolist(), batch.labels[0].tolist()
-        answer = written(model, read, len(target) + 10)
-        rows = {"input": read, "target": target, "T5 writes": answer}
-        return table(["", "text"], [[name, tokenizer.decode(ids)] for name, ids in rows.items()])
+        answer = t5_answer(model, read, len(target) + 10)
+        shown = {"input": read, "target": target, "T5 writes": answer}
+        rows = [[name, tokenizer.decode(ids)] for name, ids in shown.items()]
+        return html_table(["", "text"], rows)
 
     return live(
         draw,
@@ -399,99 +355,4 @@ def spans(model: nn.Module, tokenizer: Any, text: str = SENTENCE) -> VBox | None
         rate=slider(0.15, 0.05, 0.6, 0.05, "Rate"),
         mean_span=slider(3.0, 1.0, 10.0, 1.0, "Mean span"),
         again=Button(description="Draw again"),
-    )
-
-
-def intent_slots(
-    models: Mapping[float, nn.Module],
-    tokenizer: Any,
-    intents: Sequence[str],
-    tags: Sequence[str],
-    text: str = "book a flight from boston to new york on monday",
-) -> VBox | None:
-    """One sentence, two answers of a joint model: α → JointIntentSlots; the slider chooses."""
-
-    @torch.no_grad()
-    def draw(text: str, alpha: float) -> str:
-        words, ids, first = text.lower().split()[:40], [tokenizer.cls_token_id], []
-        for word in words:
-            first.append(len(ids))
-            ids += ids_of(f" {word}", tokenizer)
-        model = models[alpha].eval()
-        intent, slots = model(row(model, [*ids, tokenizer.sep_token_id]))
-        p = intent[0].softmax(-1)
-        said = f"<p>α = {alpha}: {escape(intents[int(p.argmax())])} with {float(p.max()):.1%}</p>"
-        named = [tags[int(slots[0, place].argmax())] for place in first]
-        return said + table(["word", "tag"], zip(words, named, strict=True))
-
-    alphas = sorted(models)
-    chosen = SelectionSlider(options=alphas, value=alphas[len(alphas) // 2], description="α")
-    return live(draw, text=text_field(text), alpha=chosen)
-
-
-def scaling_law() -> VBox | None:
-    """Loss by parameters: Kaplan's law, Hoffmann's for so many tokens, and our own points."""
-    from course_utils import records
-
-    known = "scaling-law" in records.available()
-    own = records.load("scaling-law")["results"]["sizes"] if known else []
-    sizes = np.logspace(4, 12, 40)
-
-    def draw(parameters: float, tokens: float) -> str:
-        curves = {
-            "Kaplan et al. 2020, data without end": kaplan(sizes),
-            "Hoffmann et al. 2022, these tokens": chinchilla(sizes, tokens),
-        }
-        lines = {name: (sizes.tolist(), loss.tolist()) for name, loss in curves.items()}
-        points = {"here": (parameters, float(chinchilla(parameters, tokens)))}
-        if own:
-            ours = [row["parameters"] for row in own], [row["loss"]["mean"] for row in own]
-            lines["GPTs of this book, measured"] = ours
-        said = (
-            f"{parameters:.3g} parameters, {tokens:.3g} tokens, "
-            f"{train_flops(parameters, tokens):.1e} FLOPs: "
-            f"loss {float(kaplan(parameters)):.2f} by Kaplan's law, "
-            f"{points['here'][1]:.2f} by Hoffmann's."
-        )
-        more = (
-            "" if own else " This book's own points are not measured yet: course run scaling-law."
-        )
-        shown = figures.curves(lines, x="parameters", y="nats a token", alt=said, points=points,
-                               log_x=True)  # fmt: skip
-        return f"<p>{said}{more}</p>{shown._repr_html_()}"
-
-    return live(
-        draw,
-        parameters=power(175e9, 5, 12.5, "Parameters"),
-        tokens=power(300e9, 7, 13.5, "Tokens"),
-    )
-
-
-def kaplan(parameters: Any) -> Any:
-    """Loss in nats a token, data without end (Kaplan et al. 2020, eq. 1.1)."""
-    return (8.8e13 / parameters) ** 0.076
-
-
-def chinchilla(parameters: Any, tokens: float) -> Any:
-    """Loss in nats a token (Hoffmann et al. 2022, eq. 10)."""
-    return 1.69 + 406.4 / parameters**0.34 + 410.7 / tokens**0.28
-
-
-def cost() -> VBox | None:
-    """Operations by 6·N·D; hours and money from what the reader assumes of the hardware."""
-
-    def draw(parameters: float, tokens: float, peak: int, used: float, price: float) -> str:
-        machine = Hardware(peak * 1e12, used, price)
-        flops = train_flops(parameters, tokens)
-        rows = [["operations", f"{flops:.2g} FLOPs"], ["hours", f"{machine.hours(flops):,.1f}"],
-                ["money", f"{machine.price_of(flops):,.0f} dollars"]]  # fmt: skip
-        return table(["", "one run, without failures"], rows)
-
-    return live(
-        draw,
-        parameters=power(110e6, 6, 12.5, "Parameters"),
-        tokens=power(43e9, 6, 13.5, "Tokens"),
-        peak=whole(300, 10, 2000, "TFLOP/s"),
-        used=slider(0.33, 0.01, 1.0, 0.01, "In use"),
-        price=slider(2.0, 0.0, 20.0, 0.1, "$ an hour"),
     )

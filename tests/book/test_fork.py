@@ -20,6 +20,7 @@ from project_copy import MINE, copy_of_project, course
 from course_tools import release
 from course_tools.book import identity, notebooks
 from course_tools.checkout import PLACEHOLDER, ROOT, config, load_module, pages
+from course_tools.shared import block
 
 alone = load_module(ROOT / "tools/alone.py", "alone")
 
@@ -171,7 +172,7 @@ def test_the_project_itself_is_in_line(tmp_path):
     assert (ROOT / "CITATION.cff").read_text() == identity.citation()
     for name in identity.TITLED:
         assert (ROOT / name).read_text().startswith(f"# {config()['title']}\n")
-    assert identity.BADGES.search((ROOT / "README.md").read_text())
+    assert block("badges", (ROOT / "README.md").read_text("utf-8")).strip() == identity.badges()
 
 
 # -- who grades: a private repository and a public one --------------------------------------------

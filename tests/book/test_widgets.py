@@ -18,10 +18,7 @@ from transformers import (
 
 from course_tools.book import notebooks
 from course_utils import widgets
-from course_utils.cost import Hardware, train_flops
-from course_utils.data.flights import INTENTS, TAGS
 from course_utils.data.tokenizers import load_tokenizer
-from course_utils.models.heads import JointIntentSlots
 from course_utils.models.huggingface import from_hf
 
 TOKENIZER = load_tokenizer()
@@ -97,24 +94,9 @@ def test_mask_and_guess(models):
     assert "Type a text first" in answer(box)
 
 
-def test_dice_settle():
-    box = widgets.dice(TOKENIZER, "We the people of the United States. " * 4)
-    assert "1 draws" in answer(box)
-    for _ in range(4):
-        control(box, "Draw 100 times").click()
-    assert "401 draws" in answer(box)
-    measured = shares(box)[::2]
-    for share, expected in zip(measured, (80, 10, 10), strict=True):
-        assert abs(share - expected) < 5  # 1,600 draws: five standard deviations
-    control(box, "Rate").value = 0.5
-    assert "1 draws" in answer(box)
-    control(box, "Text").value = ""
-    assert "1 draws" in answer(box)
-
-
 @torch.no_grad()
 def test_stepping(models):
-    box = widgets.stepping(models["gpt"], TOKENIZER, TEXT)
+    box = widgets.next_tokens(models["gpt"], TOKENIZER, TEXT)
     start = [TOKENIZER.eos_token_id, *TOKENIZER(TEXT)["input_ids"]]
     ids = list(start)
     for _ in range(3):
@@ -183,35 +165,9 @@ def test_spans(models):
     assert "at least two pieces" in answer(box)
 
 
-def test_intent_slots(theirs):
-    made = {
-        a: JointIntentSlots(from_hf(theirs["bert"]), len(INTENTS), len(TAGS)) for a in (0.1, 0.9)
-    }
-    box = widgets.intent_slots(made, TOKENIZER, INTENTS, TAGS)
-    first = answer(box)
-    control(box, "α").value = 0.1
-    assert "α = 0.1" in answer(box) and answer(box) != first
-    control(box, "Text").value = "Cancel <i>flight</i> 204"
-    assert "<i>" in answer(box) and "<i>" not in box.children[-1].value
-
-
-def test_scaling_law_and_cost():
-    box = widgets.scaling_law()
-    control(box, "Parameters").value = 70e9
-    control(box, "Tokens").value = 1.4e12
-    loss = 1.69 + 406.4 / 70e9**0.34 + 410.7 / 1.4e12**0.28
-    assert f"{(8.8e13 / 70e9) ** 0.076:.2f} by Kaplan's law, {loss:.2f} by Hoffmann's" in answer(
-        box
-    )
-    box = widgets.cost()
-    control(box, "$ an hour").value = 4.0
-    money = Hardware(300e12, 0.33, 4.0).price_of(train_flops(110e6, 43e9))
-    assert f"{money:,.0f} dollars" in answer(box)
-
-
 def test_every_control_does_something(models):
     """A slider that changes nothing is as good as dead."""
-    box = widgets.stepping(models["gpt"], TOKENIZER, TEXT)
+    box = widgets.next_tokens(models["gpt"], TOKENIZER, TEXT)
     for child in box.children[:-1]:
         listens = child._click_handlers.callbacks if isinstance(child, Button) else (
             child._trait_notifiers["value"]["change"])  # fmt: skip
@@ -220,14 +176,16 @@ def test_every_control_does_something(models):
 
 def test_nothing_is_shown_where_a_page_is_made(monkeypatch):
     monkeypatch.setenv("COURSE_STILL", "1")
-    assert widgets.cost() is None and widgets.dice(TOKENIZER) is None
+    assert widgets.tokens(TOKENIZER) is None
 
 
 @pytest.mark.slow
 def test_a_notebook_with_widgets_is_executed_without_them(tmp_path):
     """Executed for the page it keeps none; in a reader's kernel the same cell shows one."""
     path = tmp_path / "w.ipynb"
-    source = "from course_utils import widgets\n\nwidgets.cost()"
+    source = "from course_utils import widgets\n"
+    source += "from course_utils.data.tokenizers import load_tokenizer\n\n"
+    source += "widgets.tokens(load_tokenizer())"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
     notebooks.execute(path)
     executed = nbformat.read(path, 4)

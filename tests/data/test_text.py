@@ -95,10 +95,10 @@ def test_labelled_texts_hold_no_control_tokens():
     rows = {"text": ["a [MASK] b [SEP] c"], "label": [0]}
     (ids,) = encode(rows, tokenizer, 32).ids
     assert tokenizer.mask_token_id not in ids and ids.count(tokenizer.sep_token_id) == 1
-    assert tokenizer.mask_token_id not in minilm.rows(rows["text"] * 9, tokenizer, 32)
+    assert tokenizer.mask_token_id not in minilm.framed_rows(rows["text"] * 9, tokenizer, 32)
     for name in ("bert-mini", "gpt-mini", "t5-mini"):
         model = minis.random_start(name, seed=0)
-        (ids,) = minis.encode(model, {"text": ["x [MASK] <eos> y"], "label": [0]}).ids
+        (ids,) = minis.encode_sentences(model, {"text": ["x [MASK] <eos> y"], "label": [0]}).ids
         assert load_tokenizer().mask_token_id not in ids
         assert ids.count(load_tokenizer().eos_token_id) <= 1
 

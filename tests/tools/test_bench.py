@@ -11,6 +11,7 @@ from torch import nn
 
 from course_tools import bench
 from course_tools.bench import Case
+from course_tools.shared import block
 
 ROOT = Path(__file__).parents[2]
 TASKS = [("train", m) for m in bench.MODELS] + [("forward", m) for m in bench.MODELS]
@@ -23,9 +24,9 @@ def record() -> dict:
     rows = [bench.compare(task, Case(model, "tiny"), 3) for task, model in TASKS]
     rows.append(bench.compare("train", Case("gpt", "tiny", 0.1), 2))
     ballast = torch.ones(2**28)  # 1 GiB in this process must not show in the measured ones
-    rows.append(bench.memory(Case("gpt", "tiny")))
+    rows.append(bench.compare_memory(Case("gpt", "tiny")))
     assert rows[-1]["theirs"]["peak"] < ballast.nbytes
-    return {"conditions": bench.conditions() | {"repeats": 3}, "rows": rows}
+    return {"conditions": bench.speed_conditions() | {"repeats": 3}, "rows": rows}
 
 
 def test_both_sides_compute_the_same(record: dict) -> None:
@@ -87,26 +88,21 @@ def test_the_sides_take_turns() -> None:
     assert "".join(called) == "BAABBAAB"
 
 
-def test_table_and_page_show_each_row(record: dict) -> None:
-    lines = bench.table(record).splitlines()
+def test_the_table_shows_each_row_and_the_conditions(record: dict) -> None:
+    *lines, _, conditions = bench.speed_table(record).splitlines()
     assert len(lines) == len(record["rows"]) + 2
     assert {line.count("|") for line in lines} == {8}
-    text = bench.page(record, "before\n<!-- measured -->\nold\n<!-- end -->\nafter\n")
-    assert lines[-1] in text and "old" not in text and text.endswith("after\n")
-    assert bench.page(record, text) == text
-    assert record["conditions"]["machine"] in text
-    with pytest.raises(ValueError, match="one pair"):
-        bench.page(record, "no markers")
+    assert record["conditions"]["machine"] in conditions and "sizes" not in conditions
 
 
 def test_the_page_of_the_book_is_made_from_the_committed_record() -> None:
     committed = json.loads((ROOT / "book/records/benchmark.json").read_text())
-    text = (ROOT / "book/benchmark.md").read_text()
-    assert bench.page(committed, text) == text
+    shown = block("measured", (ROOT / "book/benchmark.md").read_text())
+    assert shown == bench.speed_table(committed) + "\n"
     assert {row["size"] for row in committed["rows"]} == {"mini", "small"}
 
 
 def test_unknown_sizes_and_too_few_repeats_are_refused() -> None:
     for sizes, repeats in ((["huge"], 3), (["tiny"], 1)):
         with pytest.raises(ValueError, match="sizes are tiny, mini, small"):
-            bench.run(sizes, repeats)
+            bench.measure_speed(sizes, repeats)

@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from course_tools.cli import app
 from course_tools.experiments import (
     data_efficiency,
+    facts,
     few_shot,
     intent_slots,
+    legibility,
     masking,
     page,
     pretraining,
@@ -28,10 +30,12 @@ from course_tools.experiments import (
 from course_tools.experiments.table import EXPERIMENTS, Experiment
 from course_utils import comparison, minis, records
 from course_utils.data import sources
+from course_utils.data.capitals import clozes
 from course_utils.data.examples import draw
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.prompting import label_probabilities
 from course_utils.recipes import RECIPES
+from course_utils.writing import read_json
 
 COMMITTED = records.available()
 WITHOUT_CLAIM = {  # older than the rule that an experiment says what it asks; never add a name
@@ -61,7 +65,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory):
     def make(name: str) -> dict:
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
-            made[name] = records.read_json(table.run(name, tiny=True, out=folder, say=quiet))
+            made[name] = read_json(table.run_experiment(name, tiny=True, out=folder, say=quiet))
         return made[name]
 
     return make
@@ -97,7 +101,7 @@ def rounded(content: object) -> object:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_code_of_an_experiment_is_alive(name, tiny):
     made = tiny(name)
-    records.check(made)
+    records.validate(made)
     assert made["command"] == f"course run {name} --tiny"
     full = EXPERIMENTS[name]
     assert len(full.trials({**full.settings, "seed": 0})) >= len(made["trials"])
@@ -196,34 +200,34 @@ def toy(monkeypatch):
 def test_a_half_run_leaves_no_record_and_goes_on(toy, tmp_path):
     toy["broken"] = True
     with pytest.raises(RuntimeError, match="lights"):
-        table.run("toy", out=tmp_path, say=quiet)
+        table.run_experiment("toy", out=tmp_path, say=quiet)
     assert not list(tmp_path.glob("*.json")) and toy["calls"] == [0, 1]
     toy["broken"] = False
-    made = records.read_json(table.run("toy", out=tmp_path, say=quiet))
+    made = read_json(table.run_experiment("toy", out=tmp_path, say=quiet))
     assert toy["calls"] == [0, 1, 1, 2]  # the first trial was not measured again
     assert made["results"] == {"sum": 6}
     assert {path.name for path in tmp_path.iterdir()} == {"trials", "toy.json"}
 
 
 def test_other_settings_are_other_trials(toy, tmp_path):
-    table.run("toy", out=tmp_path, say=quiet)
-    made = records.read_json(table.run("toy", out=tmp_path, tiny=True, say=quiet))
+    table.run_experiment("toy", out=tmp_path, say=quiet)
+    made = read_json(table.run_experiment("toy", out=tmp_path, tiny=True, say=quiet))
     assert made["results"] == {"sum": 9} and len(toy["calls"]) == 6
 
 
 def test_only_the_full_run_at_seed_0_replaces_a_record_of_the_book(toy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(records, "RECORDS", tmp_path / "book")
-    assert table.run("toy", tiny=True, say=quiet).parent == Path("runs/toy-tiny")
-    assert table.run("toy", seed=1, say=quiet).parent == Path("runs/toy-seed1")
+    assert table.run_experiment("toy", tiny=True, say=quiet).parent == Path("runs/toy-tiny")
+    assert table.run_experiment("toy", seed=1, say=quiet).parent == Path("runs/toy-seed1")
     assert not (tmp_path / "book").exists()
-    assert table.run("toy", say=quiet).parent == tmp_path / "book"
+    assert table.run_experiment("toy", say=quiet).parent == tmp_path / "book"
     assert records.load("toy")["results"] == {"sum": 6}
 
 
 def test_a_record_that_is_not_right_is_refused(toy, tmp_path, monkeypatch):
-    path = table.run("toy", out=tmp_path, say=quiet)
-    good = records.read_json(path)
+    path = table.run_experiment("toy", out=tmp_path, say=quiet)
+    good = read_json(path)
     for change, message in [
         ({"results": {}}, "nothing in"),
         ({"seconds": "3"}, "another type"),
@@ -232,9 +236,9 @@ def test_a_record_that_is_not_right_is_refused(toy, tmp_path, monkeypatch):
     ]:
         bad = good | change
         with pytest.raises(ValueError, match=message):
-            records.check(bad | {"sha256": records.seal(bad)})
+            records.validate(bad | {"sha256": records.seal(bad)})
     with pytest.raises(ValueError, match="JSON"):
-        records.save(good | {"results": {"sum": float("nan")}}, tmp_path / "nan")
+        records.save_record(good | {"results": {"sum": float("nan")}}, tmp_path / "nan")
     assert not list((tmp_path / "nan").glob("*.json"))
     monkeypatch.setattr(records, "RECORDS", tmp_path)
     path.write_text(path.read_text().replace('"sum": 6', '"sum": 7'))
@@ -251,18 +255,18 @@ def test_a_record_says_all_of_its_claim_or_nothing(toy, tmp_path):
         "Is it so?", "Yes: 6. No: less. Silent: more.", "none", lambda made: "yes: 6"
     )
     EXPERIMENTS["toy"] = replace(EXPERIMENTS["toy"], claim=claim)
-    good = records.read_json(table.run("toy", out=tmp_path, say=quiet))
+    good = read_json(table.run_experiment("toy", out=tmp_path, say=quiet))
     assert [good[key] for key in records.CLAIM] == [
         claim.question,
         claim.rule,
         claim.controls,
         "yes: 6",
     ]
-    records.check(good)
+    records.validate(good)
     shown = page.section(good)
     assert "**Question.** Is it so?" in shown and "**Verdict.** Yes: 6" in shown
     without = {key: value for key, value in good.items() if key not in records.CLAIM}
-    records.check(without | {"sha256": records.seal(without)})  # as older records are
+    records.validate(without | {"sha256": records.seal(without)})  # as older records are
     for change, message in [
         ({"verdict": "perhaps"}, "yes, no, silent and a colon"),
         ({"rule": ""}, r"nothing in \['rule'\]"),
@@ -270,10 +274,10 @@ def test_a_record_says_all_of_its_claim_or_nothing(toy, tmp_path):
     ]:
         bad = good | change
         with pytest.raises(ValueError, match=message):
-            records.check(bad | {"sha256": records.seal(bad)})
+            records.validate(bad | {"sha256": records.seal(bad)})
     del good["controls"]
     with pytest.raises(ValueError, match=r"missing or unknown: \['controls'\]"):
-        records.check(good)
+        records.validate(good)
 
 
 def test_a_record_says_where_its_code_was_changed(tmp_path, monkeypatch):
@@ -372,7 +376,7 @@ def test_slots_count_whole():
 
 def test_tags_stand_at_the_first_piece_of_their_word():
     rows = {"tokens": [["fly", "to", "addis", "ababa"]], "tags": [[0, 0, 3, 4]], "intent": [2]}
-    encoded = intent_slots.encode(rows)
+    encoded = intent_slots.encode_flights(rows)
     assert [tag for tag in encoded.labels[0] if tag != -100] == [0, 0, 3, 4]
     assert len(encoded.ids[0]) == len(encoded.labels[0]) > 6
     assert encoded.labels[0][0] == encoded.labels[0][-1] == -100
@@ -432,13 +436,13 @@ def test_calibration_takes_out_what_nothing_says(monkeypatch):
 
 def test_a_mini_that_is_not_there_is_named_with_its_command(tmp_path):
     with pytest.raises(ValueError, match="course pretrain bert-mini --seed 7"):
-        minis.pretrained({"runs": str(tmp_path)}, "bert-mini", 7)
+        minis.pretrained_mini({"runs": str(tmp_path)}, "bert-mini", 7)
 
 
 def test_t5_writes_a_word_and_the_others_read_a_label():
     rows = {"text": ["a good film", "no"], "label": [1, 0]}
     for name, first, last in (("bert-mini", 1, 2), ("gpt-mini", None, 4), ("t5-mini", None, 4)):
-        examples = minis.encode(minis.random_start(name, 0), rows)
+        examples = minis.encode_sentences(minis.random_start(name, 0), rows)
         assert all(ids[-1] == last for ids in examples.ids)
         assert first is None or examples.ids[0][0] == first
         assert examples.labels == [1, 0] or examples.labels[0][:-1] == minis_word(1)
@@ -526,6 +530,91 @@ def test_a_seed_that_is_not_shipped_asks_for_its_runs():
         yardsticks.build(yardsticks.SETTINGS, "gpt-mini", "pre-trained", 1)
 
 
+# -- facts and legibility ------------------------------------------------------------------------
+
+
+def test_a_hundred_clozes_are_in_the_vocabulary_and_give_nothing_away():
+    tokenizer = sources.load_pretrained("minilm").tokenizer
+    every = clozes()
+    assert len(every) == len({cloze.text for cloze in every}) == 100
+    assert sum(cloze.kind == "capital" for cloze in every) == 60
+    for cloze in every:
+        assert len(tokenizer.tokenize(cloze.answer)) == 1
+        assert cloze.text.count("[MASK]") == cloze.without_name.count("[MASK]") == 1
+        assert cloze.answer not in cloze.text and "his country" in cloze.without_name
+    continents = [cloze.answer for cloze in every if cloze.kind == "continent"]
+    assert max(map(continents.count, set(continents))) <= 14  # a constant answer is right in 35%
+
+
+def test_answers_are_what_transformers_itself_would_fill_in():
+    from transformers import pipeline
+
+    found = sources.load_pretrained("minilm-mlm")
+    fill = pipeline("fill-mask", model=found.model, tokenizer=found.tokenizer, top_k=5)
+    texts = [cloze.text for cloze in clozes()[::40]]
+    theirs = [[each["token_str"] for each in fill(text)] for text in texts]
+    assert facts.answers(found.model, found.tokenizer, texts) == theirs
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict"), [(59, "no: 59%"), (60, "yes: 60%"), (0, "no: 0% at top-1, 100% at top-5")]
+)
+def test_facts_are_known_from_sixty_on(right, verdict):
+    given = [
+        {"kind": cloze.kind, "answer": cloze.answer}
+        | {"five": [cloze.answer.lower(), "x"] if n < right else ["x", cloze.answer.lower()]}
+        for n, cloze in enumerate(clozes())
+    ]
+    shared = {"answers": given, "constant": facts.constant(clozes())}
+    results = facts.summarise([{"asked": asked} | shared for asked in ("text", "without_name")])
+    assert results["constant"] == pytest.approx(0.15)  # one capital and fourteen times Europe
+    assert facts.verdict(results).startswith(verdict)
+
+
+def test_the_judge_reads_each_text_by_itself_and_counts_the_bytes_it_predicts():
+    model, tokenizer = few_shot.decoder("")
+    texts = ["The state of the union is strong.", "It is."]
+    nats, tokens, sizes = legibility.judged(model, tokenizer, texts)
+    for text, cost, count, size in zip(texts, nats, tokens, sizes, strict=True):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            assert cost / count == pytest.approx(float(model(ids, labels=ids).loss), rel=1e-5)
+        assert size == len(text) - len(tokenizer.decode(ids[0, :1]))
+
+
+def test_samples_are_the_seeds_own_and_equally_many():
+    settings = {**legibility.SETTINGS, **legibility.TINY}
+    for writer in ("gpt-mini", "5-gram"):
+        first, again, other = (legibility.written(settings, writer, seed) for seed in (0, 0, 1))
+        assert first == again != other and len(first) == 2
+    plain, mixed = (
+        legibility.written(settings, writer, 0) for writer in ("held-out text", "shuffled words")
+    )
+    assert [sorted(text.split()) for text in plain] == [sorted(text.split()) for text in mixed]
+    assert plain != mixed
+    assert legibility.repeated(["a b c d"]) == 0 and legibility.repeated(["a b c a b c"]) == 1 / 4
+
+
+@pytest.mark.parametrize(
+    ("losses", "counted", "again", "verdict"),
+    [
+        ([3.6, 3.7, 3.8], 4.5, 0.0, "yes: gpt-mini 3.70"),
+        ([4.2, 4.3, 4.4], 4.5, 0.0, "no: "),
+        ([3.9, 4.0, 4.2], 4.5, 0.0, "silent: "),  # within 1 nat with some seeds only
+        ([3.6, 3.7, 3.8], 3.8, 0.0, "silent: "),  # the 5-gram writes as well
+        ([3.6, 3.7, 3.8], 4.5, 0.3, "silent: "),  # it repeats itself, which judges like
+    ],
+)
+def test_text_is_legible_by_the_rule(losses, counted, again, verdict):
+    def runs(writer: str, values: list[float], repeated: float) -> list[dict]:
+        same = {"writer": writer, "bits_per_byte": 1.0, "repeated_triples": repeated}
+        return [same | {"nats_a_token": value} for value in values]
+
+    trials = runs("held-out text", [3.1], 0.02) + runs("shuffled words", [7.0], 0.0)
+    trials += runs("gpt-mini", losses, again) + runs("5-gram", [counted] * 3, 0.0)
+    assert legibility.verdict(legibility.summarise(trials)).startswith(verdict)
+
+
 # -- the comparison and what is shipped ----------------------------------------------------------
 
 
@@ -591,7 +680,7 @@ def test_measured_results_stand_a_few_wide_rows_upright_and_cite_their_sources()
     wide = {f"c{n}": str(n) for n in range(7)}
     few, many = (page.grid([wide] * rows).splitlines() for rows in (2, 6))
     assert few[0] == "| c0 | 0 | 0 |" and len(few) == 1 + 7 and len(many) == 2 + 6
-    assert page.number("raffel-2020-t5") == "{cite:t}`raffel-2020-t5`"
-    assert page.number("bert-mini") == "bert-mini"
+    assert page.digits("raffel-2020-t5") == "{cite:t}`raffel-2020-t5`"
+    assert page.digits("bert-mini") == "bert-mini"
     spread = {"loss": {"mean": 1.23456, "sd": 0.012345, "values": [1, 2]}}
     assert page.flat(spread) == {"loss": "1.235 ± 0.012"}

@@ -45,8 +45,9 @@ def test_it_completes_what_the_corpus_says_often(pretrained):
 
 def test_the_record_belongs_to_the_shipped_recipe():
     record = json.loads((SHIPPED / "record.json").read_text("utf-8"))
-    assert record["recipe"] == minilm.Recipe().__dict__
-    assert record["tokens"] == minilm.Recipe.steps * minilm.Recipe.batch_size * minilm.Recipe.length
+    assert record["recipe"] == minilm.HeadRecipe().__dict__
+    recipe = minilm.HeadRecipe()
+    assert record["tokens"] == recipe.steps * recipe.batch_size * recipe.length
     for part in record["held_out"].values():
         total = part["accuracy"][-1]
         assert total["class"] == "all" and 0 < total["top1"] < total["top5"] < 1
@@ -73,8 +74,8 @@ def test_accuracy_by_frequency_counts_by_hand():
 
 @pytest.mark.slow
 def test_a_short_run_learns_and_ships_the_same_parts(tmp_path):
-    recipe = minilm.Recipe(steps=6, batch_size=4)
-    record = minilm.run(tmp_path, recipe)
+    recipe = minilm.HeadRecipe(steps=6, batch_size=4)
+    record = minilm.train_head(tmp_path, recipe)
     log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert record["tokens"] == 6 * 4 * recipe.length and log[-1]["loss"] < 8.5  # ln V is 10.3
     written, shipped = (load_file(p / "trained.safetensors") for p in (tmp_path, SHIPPED))

@@ -19,9 +19,11 @@ import pytest
 import torch
 from test_browser import AXE, TOO_WIDE, Watched
 
+from course_tools.book import stills, timing
 from course_tools.checkout import ROOT
 from course_tools.experiments import intent_slots
-from course_tools.web import export, heads, stills, timing
+from course_tools.shared import block
+from course_tools.web import export, heads
 from course_tools.web.bundle import bundle
 from course_tools.web.quantize import as_in_the_page, quantize
 from course_utils import records
@@ -643,7 +645,7 @@ def page_tags(text: str, alpha: float) -> tuple[str, list[str]]:
     """Intent and tags of a sentence by PyTorch with the page's weights."""
     model = page_model(heads.joint(), f"slots-{alpha}")
     row = {"tokens": [text.split()], "tags": [[0] * len(text.split())], "intent": [0]}
-    examples = intent_slots.encode(row)
+    examples = intent_slots.encode_flights(row)
     intent, tags = model(torch.tensor(examples.ids))
     places = [i for i, label in enumerate(examples.labels[0]) if label == 0]
     return INTENTS[intent.argmax()], [TAGS[t] for t in tags[0, places].argmax(-1)]
@@ -652,7 +654,7 @@ def page_tags(text: str, alpha: float) -> tuple[str, list[str]]:
 @torch.no_grad()
 def page_model(model, part: str):
     """A model with the weights that the page has: rounded, and those of a part."""
-    model, weights = as_in_the_page(model), heads.read(heads.FOLDER / f"{part}.safetensors")
+    model, weights = as_in_the_page(model), heads.load_rounded(heads.FOLDER / f"{part}.safetensors")
     for name, weight in model.named_parameters():
         if (short := name.removeprefix("backbone.")) in weights:
             weight.copy_(weights[short])
@@ -906,14 +908,12 @@ def test_every_figure_has_a_still_of_the_shipped_models():
 
 def test_times_of_the_benchmark_are_those_of_the_record():
     committed = json.loads((ROOT / "book/records/live.json").read_text("utf-8"))
-    text = (ROOT / "book/benchmark.md").read_text("utf-8")
-    assert timing.page(committed, text) == text
+    shown = block("live", (ROOT / "book/benchmark.md").read_text("utf-8"))
+    assert shown == timing.page_speed_table(committed) + "\n"
     times = committed["milliseconds"]
     steps = [value for name, value in times.items() if "GPT" in name or "PyTorch" in name]
     assert committed["ratio"] == steps[0] / steps[1] > 0
     assert times["a token of GPT in the page"] <= 60
-    with pytest.raises(ValueError, match="one pair"):
-        timing.page(committed, "no markers")
 
 
 def test_icons_that_are_left_are_those_that_pages_show(browser, site):

@@ -21,7 +21,7 @@ ICON = re.compile(r'([\w-]+|"[\w-]+"):\[\d+,\d+,\[([^\]]*)\],"\w*",(?:"[^"]*"|\[
 IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store", "course_utils.egg-info"}
 
 
-def fingerprint(root: Path = ROOT) -> str:
+def book_fingerprint(root: Path = ROOT) -> str:
     """Hash of all that the pages are made of: an equal one means nothing has to be built."""
     digest = hashlib.sha256()
     for top in (root / name for name in SOURCES):  # pages show the package's own source
@@ -37,7 +37,7 @@ def build_book(root: Path = ROOT) -> Path:
 
     Raises RuntimeError when Jupyter Book fails or a page of the table of contents is missing.
     """
-    site, stamp, now = root / "_build/html", root / "_build/.fingerprint", fingerprint(root)
+    site, stamp, now = root / "_build/html", root / "_build/.fingerprint", book_fingerprint(root)
     if stamp.exists() and stamp.read_text() == now and not unbuilt(site, root):
         print("The book is unchanged.")
         return site / "index.html"

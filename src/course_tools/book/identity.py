@@ -13,11 +13,11 @@ from pathlib import Path
 
 from course_tools.book import notebooks
 from course_tools.checkout import PLACEHOLDER, ROOT, config
+from course_tools.shared import with_block
 
 ADDRESS = re.compile(r"https://[\w.-]+(?::\d+)?(?:/[\w.-]+)+")
 BRANCH = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][\w./-]*(?<![./])")
 TITLED = ("README.md", "book/index.md")  # the first heading is the title
-BADGES = re.compile(r"(<!-- badges -->\n).*?(<!-- /badges -->)", re.DOTALL)
 LICENCES = ("Apache-2.0", "CC-BY-4.0")
 # The course that forks come from; their licences ask that it stays named.
 ORIGINAL_TITLE = "Pre-training Paradigms: BERT, GPT, and T5"
@@ -58,8 +58,8 @@ def write_identity(root: Path = ROOT) -> list[Path]:
         text = (root / name).read_text("utf-8")
         _put(root / name, re.sub(r"\A# .*", lambda _: heading, text), changed)
     text = (root / "README.md").read_text("utf-8")
-    mended = BADGES.sub(lambda found: f"{found[1]}{badges(root)}{found[2]}", text)
-    _put(root / "README.md", mended, changed)
+    if "<!-- badges -->" in text:  # a README of one's own may have none
+        _put(root / "README.md", with_block("badges", badges(root), text), changed)
     _put(root / "CITATION.cff", citation(root), changed)
     return list(dict.fromkeys(changed))
 
@@ -82,7 +82,7 @@ def badges(root: Path = ROOT) -> str:
         there = url.replace("https://github.com/", "https://colab.research.google.com/github/")
         picture = "https://colab.research.google.com/assets/colab-badge.svg"
         lines.append(f"[![Open in Colab]({picture})]({there}/blob/{branch}/chapters/{first})")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def site(root: Path = ROOT) -> str:

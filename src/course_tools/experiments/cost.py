@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from course_utils import records
+from course_utils.cost import train_flops
 
 V100 = {"flops_per_second": 24.6e12, "watts": 330.0, "overhead": 1.10}  # delivered; chip; PUE
 WATTS_A_CORE = 10.0  # assumed: the order of a server processor's power divided by its cores
@@ -61,7 +62,7 @@ def measure(settings: dict[str, Any], models: str, of: str) -> dict[str, Any]:
 def published(name: str) -> dict[str, Any]:
     """One published model."""
     parameters, tokens, share, source, note = PUBLISHED[name]
-    flops = 6 * parameters * share * tokens if tokens else None
+    flops = train_flops(parameters * share, tokens) if tokens else None
     seconds = flops / V100["flops_per_second"] if flops else None
     watts = V100["watts"] * V100["overhead"]
     return {
@@ -83,7 +84,7 @@ def own(name: str, run: dict[str, Any]) -> dict[str, Any]:
         "model": name,
         "parameters": run["parameters"],
         "tokens": run["tokens"],
-        "flops": 6 * run["parameters"] * run["tokens"],
+        "flops": train_flops(run["parameters"], run["tokens"]),
         "formula_flops": run["flops"]["mean"],
         "hours": seconds / 3600,
         "kilowatt_hours": seconds * WATTS_A_CORE / JOULES_A_KWH,

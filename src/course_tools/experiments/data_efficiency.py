@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from course_tools.experiments.small import dataset, labelled, probe, seeds, spread
-from course_utils.data.batches import pad_inputs
+from course_tools.experiments.small import dataset, labelled, mean_states, probe, seeds, summary
 from course_utils.data.examples import draw
 from course_utils.data.sources import load_pretrained
 from course_utils.data.text import plain_ids
 from course_utils.evaluation import bootstrap_interval
-from course_utils.minis import accuracy, fit, pretrained, random_start
+from course_utils.minis import fit, pretrained_mini, random_start, share_right
 from course_utils.speed import autocast
 
 MODELS, STARTS = ("minilm", "bert-mini"), ("pre-trained", "random")
@@ -60,14 +60,13 @@ def measure(settings: dict[str, Any], model: str, size: int, seed: int) -> dict[
     if name == "minilm":
         found = frozen(start == "pre-trained", settings["max_length"], drawn)
     else:
-        begin = (
-            pretrained(settings, name, 0) if start == "pre-trained" else random_start(name, seed)
-        )
+        known = start == "pre-trained"
+        begin = pretrained_mini(settings, name, 0) if known else random_start(name, seed)
         steps = max(settings["steps"], round(settings["epochs"] * len(drawn) / 32))
         chosen, few = data["train"][drawn], labelled("movies", "validation", 32)
         epochs = steps / -(-len(drawn) // 32)
         how = {"epochs": epochs, "learning_rate": settings["learning_rate"], "evaluations": 1}
-        found = accuracy(fit(begin, chosen, few, seed, **how)[0], data["test"][:])
+        found = share_right(fit(begin, chosen, few, seed, **how)[0], data["test"][:])
     return {
         "examples": len(drawn),
         "test_accuracy": found,
@@ -101,21 +100,16 @@ def encoded(trained: bool, max_length: int) -> tuple[dict[str, np.ndarray], dict
     return features, {part: list(data[part]["label"]) for part in parts}
 
 
-@torch.no_grad()
 def states(model: Any, tokenizer: Any, texts: list[str], max_length: int) -> np.ndarray:
-    """Mean over real tokens of the last hidden states, (texts, d), in batches of like length."""
+    """Mean over real tokens of a frozen model's last hidden states, (texts, d)."""
+
+    def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        with autocast():
+            return model(input_ids, attention_mask).last_hidden_state
+
     cut = {"add_special_tokens": True, "truncation": True, "max_length": max_length}
     ids = plain_ids(tokenizer, texts, **cut)
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    found = np.zeros((len(ids), model.config.hidden_size), dtype=np.float32)
-    for first in range(0, len(order), 64):
-        chosen = order[first : first + 64]
-        inputs = pad_inputs([ids[i] for i in chosen], tokenizer.pad_token_id)
-        with autocast():
-            hidden = model(**inputs).last_hidden_state.float()
-        real = inputs["attention_mask"][..., None]
-        found[chosen] = ((hidden * real).sum(1) / real.sum(1)).numpy()
-    return found
+    return mean_states(encode, ids, tokenizer.pad_token_id)
 
 
 def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
@@ -134,4 +128,8 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
 def band(values: list[float], chance: float) -> dict[str, Any]:
     """Spread of some accuracies, 95% interval of their mean, how many are no better than chance."""
     low, high = bootstrap_interval(values)
-    return spread(values) | {"low": low, "high": high, "failed": sum(v <= chance for v in values)}
+    return summary(values) | {
+        "low": low,
+        "high": high,
+        "failed": sum(v <= chance for v in values),
+    }

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_tools.experiments.small import dataset, spread
+from course_tools.experiments.small import dataset, summary
 from course_utils.data.batches import generator_at
 from course_utils.data.sources import load_pretrained
 from course_utils.prompting import NOTHING, TASKS, label_probabilities, written
@@ -108,7 +108,7 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "prompts": [
             {"task": task, "shots": shots, "prompts": len(group), "majority": group[0]["majority"]}
-            | {key: spread([t[key] for t in group]) for key in ("accuracy", "calibrated_accuracy")}
+            | {key: summary([t[key] for t in group]) for key in ("accuracy", "calibrated_accuracy")}
             for (task, shots), group in groups.items()
         ]
     }

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from course_tools.experiments.small import labelled, seeds, spread
-from course_utils.minis import accuracy, checksum, fit, pretrained
+from course_tools.experiments.small import labelled, seeds, summary
+from course_utils.minis import checksum, fit, pretrained_mini, share_right
 
 SETTINGS: dict[str, Any] = {
     "sources": ["movies"],
@@ -56,7 +56,7 @@ def measure(
     recipe = {key: settings[key] for key in ("epochs", "evaluations")}
     start = seed % settings["checkpoints"]
     whole, result = fit(
-        pretrained(settings, model, start),
+        pretrained_mini(settings, model, start),
         sentences["train"],
         sentences["validation"],
         seed,
@@ -69,7 +69,7 @@ def measure(
         "checkpoint": checksum(settings, model, start),
         "examples_seen": steps,
         **curves,
-        "test_accuracy": accuracy(whole, sentences["test"]),
+        "test_accuracy": share_right(whole, sentences["test"]),
     }
 
 
@@ -82,7 +82,7 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
             if trial["model"] == name:
                 tried.setdefault(trial["learning_rate"], []).append(trial)
         ends = {
-            rate: spread([t["validation_accuracy"][-1] for t in ts]) for rate, ts in tried.items()
+            rate: summary([t["validation_accuracy"][-1] for t in ts]) for rate, ts in tried.items()
         }
         best = max(ends, key=lambda rate: ends[rate]["mean"])
         runs = tried[best]
@@ -91,12 +91,12 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
             "tried": [{"learning_rate": r, "validation_accuracy": e} for r, e in ends.items()],
             "examples_seen": runs[0]["examples_seen"],
             **{key: points([run[key] for run in runs]) for key in CURVES},
-            "test_accuracy": spread([run["test_accuracy"] for run in runs]),
+            "test_accuracy": summary([run["test_accuracy"] for run in runs]),
         }
     return {"models": models}
 
 
 def points(curves: list[list[float]]) -> dict[str, list[float]]:
     """Mean and standard deviation over seeds at each point of a curve."""
-    spreads = [spread(values) for values in zip(*curves, strict=True)]
+    spreads = [summary(values) for values in zip(*curves, strict=True)]
     return {key: [s[key] for s in spreads] for key in ("mean", "sd")}

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from course_tools.experiments.small import seeds, spread
+from course_tools.experiments.small import seeds, summary
 from course_utils.data.flights import INTENTS, NOVELTY, TAGS, make_flights
 from course_utils.data.tokenizers import load_tokenizer
-from course_utils.minis import checksum, pretrained
+from course_utils.minis import checksum, pretrained_mini
 from course_utils.models.heads import JointIntentSlots
 from course_utils.objectives.batch import IGNORE_INDEX
 from course_utils.recipes import seeded
@@ -45,8 +45,10 @@ def measure(settings: dict[str, Any], alpha: float, seed: int) -> dict[str, Any]
     """Fine-tune once, keep the weights in the run's folder; both scores by novelty."""
     data = make_flights()
     first = slice(settings["examples"])
-    train, validation, test = (encode(data[p][first]) for p in ("train", "validation", "test"))
-    backbone = pretrained(settings, "bert-mini", 0)
+    train, validation, test = (
+        encode_flights(data[p][first]) for p in ("train", "validation", "test")
+    )
+    backbone = pretrained_mini(settings, "bert-mini", 0)
     model = seeded(lambda: JointIntentSlots(backbone, len(INTENTS), len(TAGS), dropout=0.1), seed)
     finetune(
         model,
@@ -70,7 +72,7 @@ def measure(settings: dict[str, Any], alpha: float, seed: int) -> dict[str, Any]
     )
 
 
-def encode(rows: dict[str, list]) -> Examples:
+def encode_flights(rows: dict[str, list]) -> Examples:
     """[CLS] pieces [SEP]; a word's tag stands at its first piece, -100 at all others."""
     tokenizer = load_tokenizer("course")
     all_ids, all_tags = [], []
@@ -134,7 +136,7 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
     for alpha in dict.fromkeys(trial["alpha"] for trial in trials):
         tests = [trial["test"] for trial in trials if trial["alpha"] == alpha]
         kinds = {
-            kind: {m: spread([t[kind][m] for t in tests]) for m in ("intent_accuracy", "slot_f1")}
+            kind: {m: summary([t[kind][m] for t in tests]) for m in ("intent_accuracy", "slot_f1")}
             for kind in tests[0]
         }
         alphas.append({"alpha": alpha, **kinds})

@@ -79,7 +79,7 @@ def measure(settings: dict[str, Any], condition: str, seed: int) -> dict[str, fl
     """Train under a condition; loss on both held-out yardsticks, nats, and the probe's accuracy."""
     choice = dict(CONDITIONS[condition])
     steps, nsp = choice.pop("steps", settings["steps"]), choice.pop("next_sentence", False)
-    model = seeded(lambda: build(settings, nsp), seed)
+    model = seeded(lambda: small_bert(settings, nsp), seed)
     lm_loss = objective_loss(masked_lm)
 
     def batch_of(ids: Tensor, step: int) -> Batch:
@@ -106,7 +106,7 @@ def specials() -> tuple[int, int]:
     return tokenizer.cls_token_id, tokenizer.sep_token_id
 
 
-def build(settings: dict[str, Any], nsp: bool) -> Bert:
+def small_bert(settings: dict[str, Any], nsp: bool) -> Bert:
     """A small BERT of the course's vocabulary."""
     d = settings["hidden_size"]
     sizes = {"hidden_size": d, "num_heads": d // 32, "intermediate_size": 4 * d, "max_length": 128}

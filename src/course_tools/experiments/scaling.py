@@ -60,7 +60,7 @@ def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 def measure(settings: dict[str, Any], num_layers: int, hidden_size: int, seed: int) -> Trial:
     """Train one size; parameters without embeddings, tokens, FLOPs, held-out loss (nats)."""
-    model = seeded(lambda: build(num_layers, hidden_size), seed)
+    model = seeded(lambda: small_gpt(num_layers, hidden_size), seed)
     held_out = rows(settings["row_tokens"])[1]
     loss = objective_loss(causal_lm)
     rate = settings["learning_rate"] * (128 / hidden_size) ** 0.5
@@ -79,7 +79,7 @@ def measure(settings: dict[str, Any], num_layers: int, hidden_size: int, seed: i
     }
 
 
-def build(num_layers: int, hidden_size: int) -> Gpt:
+def small_gpt(num_layers: int, hidden_size: int) -> Gpt:
     """A GPT of the course's vocabulary with heads of 16 or, from d = 64 on, 32 or less."""
     tokenizer = load_tokenizer("course")
     heads = max(1, hidden_size // (32 if hidden_size % 32 == 0 else 16))

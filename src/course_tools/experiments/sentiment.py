@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from course_tools.experiments.small import labelled, seeds, spread
+from course_tools.experiments.small import labelled, seeds, summary
 from course_utils.evaluation import bootstrap_interval
-from course_utils.minis import accuracy, checksum, fit, pretrained
+from course_utils.minis import checksum, fit, pretrained_mini, share_right
 from course_utils.training.checkpoint import save_tensors
 
 SETTINGS: dict[str, Any] = {
@@ -35,13 +35,13 @@ def measure(settings: dict[str, Any], seed: int) -> dict[str, Any]:
     parts = ("train", "validation", "test")
     sentences = {part: labelled("movies", part, settings["examples"]) for part in parts}
     how = {key: settings[key] for key in ("epochs", "learning_rate")}
-    start = pretrained(settings, "bert-mini", 0)
+    start = pretrained_mini(settings, "bert-mini", 0)
     model, _ = fit(start, sentences["train"], sentences["validation"], seed, evaluations=1, **how)
     weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
     save_tensors(Path(settings["folder"]) / f"model-seed{seed}.safetensors", weights)
     return {
         "checkpoint": checksum(settings, "bert-mini", 0),
-        "test_accuracy": accuracy(model, sentences["test"]),
+        "test_accuracy": share_right(model, sentences["test"]),
         "lexicon": lexicon(sentences["test"]),
         "test_sentences": len(sentences["test"]["label"]),
     }
@@ -63,7 +63,7 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
     hits = round(right * count)
     low, high = bootstrap_interval([1.0] * hits + [0.0] * (count - hits))
     return {
-        "bert-mini": spread([trial["test_accuracy"] for trial in trials]),
+        "bert-mini": summary([trial["test_accuracy"] for trial in trials]),
         "lexicon": {"accuracy": right, "low": low, "high": high},
         "test_sentences": count,
     }

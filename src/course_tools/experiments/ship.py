@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import course_utils.pretrain  # noqa: F401  the card names the commit of what is loaded
 from course_utils import records
-from course_utils.comparison import markdown, plus_minus
+from course_utils.comparison import plus_minus
 from course_utils.data.readers import CHECKPOINTS, checkpoint
 from course_utils.data.tokenizers import SHIPPED
 from course_utils.recipes import RECIPES
+from course_utils.writing import markdown_table, read_json, write_json
 
 LIMITS = """Trained on old and political English only, for minutes. It completes phrases of its
 corpus and knows next to nothing else; whatever views the speeches hold, it repeats. It is here to
@@ -34,11 +34,11 @@ def ship(name: str, seed: int = 0, runs: str | Path = "runs", to: Path = CHECKPO
     shutil.rmtree(half, ignore_errors=True)
     model, _ = checkpoint(run / "model")
     model.half().save_pretrained(half)
-    config = json.loads((half / "config.json").read_text("utf-8"))
-    records.write_json(half / "config.json", config | {"dtype": "float32"})  # halves only on disk
+    config = read_json(half / "config.json")
+    write_json(half / "config.json", config | {"dtype": "float32"})  # halves only on disk
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(SHIPPED / file, half / file)
-    facts = json.loads((run / "run.json").read_text("utf-8"))
+    facts = read_json(run / "run.json")
     (half / "README.md").write_text(card(name, seed, facts), "utf-8")
     shutil.rmtree(folder, ignore_errors=True)  # the old one stays until the new one is whole
     half.replace(folder)
@@ -80,7 +80,7 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
         ["weights", "fp16 on disk, fp32 when loaded"],
         ["licence", "Apache-2.0; the text is in the public domain"],
     ]
-    table = markdown(["", ""], lines)
+    table = markdown_table(["", ""], lines)
     how = f'`load_pretrained("{name}")` gives model and tokenizer; so does `transformers`.'
     return f"# {name}\n\n{how}\n\n{table}\n\n## Limits\n\n{LIMITS}\n"
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_utils.data.batches import derive_seed, pack, pad_inputs, rows_at
+from course_utils.data.batches import by_length, derive_seed, pack, pad_inputs, rows_at
 from course_utils.data.sources import load_corpus, load_dataset, split
 from course_utils.data.text import plain_ids, token_ids
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import T5
 from course_utils.objectives.batch import Batch
-from course_utils.training.loop import LossFunction, TrainResult, train
+from course_utils.training.loop import LossFunction, TrainResult, train, validator
 from course_utils.training.optim import TrainConfig
 
 
@@ -81,25 +81,24 @@ def short_run(
 @torch.no_grad()
 def held_out_loss(model: nn.Module, batches: Iterable[Batch], loss: LossFunction) -> float:
     """Nats per predicted token over all batches together."""
-    model.eval()
-    parts = [(float(loss(model, batch)), batch.num_predicted) for batch in batches]
-    return sum(value * count for value, count in parts) / sum(count for _, count in parts)
+    return validator(list(batches), loss)(model.eval())["validation_loss"]
 
 
 @torch.no_grad()
-def mean_states(model: nn.Module, ids: Sequence[Sequence[int]], pad_token_id: int) -> np.ndarray:
-    """Mean of the last hidden states over a text's tokens, (texts, d); of T5, of its encoder's."""
-    model.eval()
-    encode = model.encode if isinstance(model, T5) else model.hidden_states
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    found = torch.zeros(len(ids), model.config.hidden_size)
-    for first in range(0, len(order), 64):
-        chosen = order[first : first + 64]
-        inputs = pad_inputs([ids[i] for i in chosen], pad_token_id)
+def mean_states(
+    encode: Callable[..., Tensor], ids: Sequence[Sequence[int]], pad_token_id: int
+) -> np.ndarray:
+    """Mean of hidden states over each text's tokens, (texts, d).
+
+    `encode(input_ids, attention_mask)` gives the states (texts, length, d) of a few texts.
+    """
+    found: dict[int, Tensor] = {}
+    for chosen in by_length(ids, 64):
+        inputs = pad_inputs([ids[number] for number in chosen], pad_token_id)
         real = inputs["attention_mask"][..., None]
-        states = encode(inputs["input_ids"], inputs["attention_mask"])
-        found[chosen] = (states * real).sum(1) / real.sum(1)
-    return found.numpy()
+        states = encode(inputs["input_ids"], inputs["attention_mask"]).float()
+        found |= dict(zip(chosen, (states * real).sum(1) / real.sum(1), strict=True))
+    return torch.stack([found[number] for number in range(len(ids))]).numpy()
 
 
 def probe(
@@ -132,16 +131,17 @@ def questions_probe(
     `first` and `last` are the special tokens between which the model is used to read.
     """
     tokenizer = load_tokenizer("course")
+    encode = model.eval().encode if isinstance(model, T5) else model.eval().hidden_states
     features, labels = {}, {}
     for part in ("train", "test"):
         chosen = labelled("questions", part, texts)
         ids = [[*first, *row, *last] for row in plain_ids(tokenizer, chosen["text"])]
-        features[part] = mean_states(model, ids, tokenizer.pad_token_id)
+        features[part] = mean_states(encode, ids, tokenizer.pad_token_id)
         labels[part] = chosen["label"]
     return probe(features, labels)
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def summary(values: Sequence[float]) -> dict[str, Any]:
     """Mean, standard deviation (0 of one value) and the values themselves."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.fmean(values), "sd": deviation, "values": list(values)}
@@ -155,6 +155,6 @@ def by_condition(
     for trial in trials:
         groups.setdefault(trial[key], []).append(trial)
     return [
-        {key: value, "seeds": len(group)} | {m: spread([t[m] for t in group]) for m in measured}
+        {key: value, "seeds": len(group)} | {m: summary([t[m] for t in group]) for m in measured}
         for value, group in groups.items()
     ]

@@ -67,7 +67,7 @@ def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 def measure(settings: dict[str, Any], mean_span: float, seed: int) -> dict[str, float]:
     """Train with a mean span; losses in nats per target token, targets a row, FLOPs of the run."""
-    model = seeded(lambda: build(settings), seed)
+    model = seeded(lambda: small_t5(settings), seed)
     training, held_out = rows(settings["row_tokens"])
     loss = objective_loss(span_corruption)
 
@@ -86,7 +86,7 @@ def measure(settings: dict[str, Any], mean_span: float, seed: int) -> dict[str, 
     }
 
 
-def build(settings: dict[str, Any]) -> nn.Module:
+def small_t5(settings: dict[str, Any]) -> nn.Module:
     """A small T5 of the course's vocabulary."""
     tokenizer, d, depth = load_tokenizer("course"), settings["hidden_size"], settings["num_layers"]
     sizes = {"hidden_size": d, "num_heads": d // 32, "head_size": 32, "intermediate_size": 4 * d}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,9 +13,11 @@ from course_tools.experiments import (
     cost,
     counting,
     data_efficiency,
+    facts,
     few_shot,
     finetuning,
     intent_slots,
+    legibility,
     masking,
     pretraining,
     scaling,
@@ -25,7 +26,9 @@ from course_tools.experiments import (
     tries,
     yardsticks,
 )
+from course_tools.shared import today
 from course_utils import records
+from course_utils.writing import read_json, write_json
 
 Settings = dict[str, Any]
 Trial = dict[str, Any]
@@ -113,6 +116,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         "bits a byte of BERT, GPT and T5 by the chain rule, and minimal pairs, beside counting",
         15,
     ),
+    "facts": _row(facts, "clozes on capitals and continents, by MiniLM's masked head", 1),
+    "legibility": _row(
+        legibility, "what gpt-mini writes, read by SmolLM2 beside held-out text and the 5-gram", 4
+    ),
 }
 
 
@@ -143,7 +150,7 @@ def estimate(names: list[str], tiny: bool = False) -> str:
     return "\n".join([*lines, f"{total:6.0f} min  in all, on two cores; less what has already run"])
 
 
-def run(
+def run_experiment(
     name: str,
     *,
     seed: int = 0,
@@ -188,7 +195,7 @@ def run(
     if claim := experiment.claim:
         told = {key: getattr(claim, key) for key in ("question", "rule", "controls")}
         record |= told | {"verdict": claim.verdict(record["results"])}
-    return records.save(record, target)
+    return records.save_record(record, target)
 
 
 def describe(trial: Trial) -> str:
@@ -208,9 +215,9 @@ def _trial(
         results = experiment.measure(settings, **trial)
         seconds = round(time.perf_counter() - began, 2)
         # a trial that only reads an earlier run says itself how long that took
-        when = {"seconds": seconds, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
-        records.write_json(path, trial | when | results | {"conditions": now})
-    return records.read_json(path)
+        when = {"seconds": seconds, "date": today()}
+        write_json(path, trial | when | results | {"conditions": now})
+    return read_json(path)
 
 
 def _assemble(experiment: Experiment, settings: Settings, done: list[Trial]) -> dict[str, Any]:

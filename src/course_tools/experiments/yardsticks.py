@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_tools.experiments.small import documents, rows, seeds, spread
+from course_tools.experiments.small import documents, rows, seeds, summary
 from course_utils.code_length import LEFT_TO_RIGHT, RANDOM, num_bytes, passes, row_nats
 from course_utils.counting import NGram
 from course_utils.data.cache import SourceError, sha256_of
@@ -30,7 +30,7 @@ from course_utils.data.minimal_pairs import SETS, Pair, known_words, load_blimp,
 from course_utils.data.sources import CHECKPOINTS, load_pretrained
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.evaluation import bootstrap_interval
-from course_utils.minis import checksum, pretrained, random_start
+from course_utils.minis import checksum, pretrained_mini, random_start
 from course_utils.models import T5, Bert
 from course_utils.models.huggingface import from_hf
 from course_utils.recipes import RECIPES
@@ -122,7 +122,7 @@ def build(settings: dict[str, Any], name: str, start: str, seed: int) -> Any:
     if start == "untrained":
         return random_start(name, seed)
     if settings["runs"]:
-        return pretrained(settings, name, seed)
+        return pretrained_mini(settings, name, seed)
     if seed:
         raise ValueError(f"{name} is shipped with seed 0 only; for seed {seed} give its runs")
     return from_hf(load_pretrained(name).model)
@@ -251,7 +251,7 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
             who = {"model": model, "start": start, "scheme": entry["scheme"], "seeds": len(runs)}
             found = [run["bits"][number] for run in runs]
             kept = ("bits_per_byte", "low", "high", "nats_a_piece")
-            numbers = {key: spread([each[key] for each in found]) for key in kept}
+            numbers = {key: summary([each[key] for each in found]) for key in kept}
             results["bits_per_byte"].append(who | numbers | {"passes_a_row": entry["passes_a_row"]})
         for number, entry in enumerate(runs[0]["pairs"]):
             who = {"model": model, "start": start, "scheme": entry["scheme"]}
@@ -270,7 +270,7 @@ def across(runs: list[dict[str, Any]], kind: str, number: int) -> dict[str, dict
     entries = [run[kind][number]["sets"] for run in runs]
     return {
         same[0]["set"]: {
-            key: spread([each[key] for each in same]) for key in ("mean", "low", "high")
+            key: summary([each[key] for each in same]) for key in ("mean", "low", "high")
         }
         for same in zip(*entries, strict=True)
     }

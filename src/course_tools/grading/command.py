@@ -12,6 +12,7 @@ from course_tools.grading import selftest
 from course_tools.grading.collect import safe
 from course_tools.grading.grade import Setup, Stopped, grade_folder
 from course_tools.grading.jail import Jail
+from course_tools.shared import block, with_block
 from course_utils.grading.item import Item
 from course_utils.grading.items import all_items
 
@@ -130,18 +131,4 @@ def with_row(row: str, page: str) -> str:
     name = row.split("|")[1]
     rows = [line for line in block("self-test", page).splitlines() if line not in HEAD]
     kept = [line for line in rows if line.split("|")[1] != name]
-    return between("self-test", "\n".join([HEAD, *sorted([*kept, row])]), page)
-
-
-def block(name: str, page: str) -> str:
-    """What stands between the markers <!-- name --> and <!-- end -->; raises ValueError."""
-    parts = re.split(f"<!-- {name} -->\n(.*?)<!-- end -->", page, flags=re.S)
-    if len(parts) != 3:
-        raise ValueError(f"the page needs one pair of <!-- {name} --> and <!-- end -->")
-    return parts[1]
-
-
-def between(name: str, text: str, page: str) -> str:
-    """A page with other text between the markers of that name."""
-    old = f"<!-- {name} -->\n{block(name, page)}"
-    return page.replace(old, f"<!-- {name} -->\n{text}\n")
+    return with_block("self-test", "\n".join([HEAD, *sorted([*kept, row])]), page)

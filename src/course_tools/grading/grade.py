@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import secrets
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +25,7 @@ from course_tools.grading.notebook import Submission, Unreadable, read_bytes
 from course_utils.grading import item as item_module
 from course_utils.grading.item import Item, Wrong
 from course_utils.grading.items import all_items
+from course_utils.writing import write_text
 
 RUN = "run.json"  # in the folder of the marks: what all parts of a run share
 FAULTS = 3  # submissions in a row for which no jail started, before the canary is asked again
@@ -220,7 +219,7 @@ def known_students(out: Path, roster: list[str] | None) -> list[str]:
     """The roster, or the one of an earlier run if none is given now."""
     path = out / "roster.json"
     if roster is not None:
-        write(path, json.dumps(roster, indent=1))
+        write_text(path, json.dumps(roster, indent=1), private=True)
         return roster
     with contextlib.suppress(OSError, ValueError):
         return [str(name) for name in json.loads(path.read_text("utf-8"))]
@@ -247,7 +246,9 @@ def place(out: Path, one: Found) -> Path:
 def keep(out: Path, one: Found, result: dict, say: Callable[[str], None]) -> None:
     """Write a result; one that cannot be written is told, and costs nobody else."""
     try:
-        write(place(out, one), json.dumps(result | {"student": one.student}, indent=1))
+        write_text(
+            place(out, one), json.dumps(result | {"student": one.student}, indent=1), private=True
+        )
     except OSError as error:
         say(f"{one.student}, {one.item}: the result was not written ({error})")
 
@@ -290,7 +291,7 @@ def run_seed(out: Path, wanted: int | None) -> int:
     if not path.exists():
         seed = secrets.randbits(64) if wanted is None else wanted
         with contextlib.suppress(FileExistsError):  # another share was faster
-            write(path, json.dumps({"seed": seed}), new=True)
+            write_text(path, json.dumps({"seed": seed}), private=True, new=True)
     try:
         seed = json.loads(path.read_text("utf-8"))["seed"]
         if type(seed) is not int or wanted not in (None, seed):
@@ -300,18 +301,3 @@ def run_seed(out: Path, wanted: int | None) -> int:
             f"{path} cannot be used ({error}). Delete it, and everybody is graded anew."
         ) from error
     return seed
-
-
-def write(path: Path, text: str, new: bool = False) -> None:
-    """Write a file all at once or not at all; a `new` one only where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
-            file.write(text)
-        if new:
-            os.link(name, path)
-        else:
-            os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from course_tools.checkout import load_module
 from course_tools.grading.jail import NoJail
 from course_utils.grading.item import Hidden, Item, Part, Student, Wrong
 from course_utils.grading.public import public_fault
@@ -43,11 +43,7 @@ def load_hidden(folder: Path, item: Item) -> Hidden:
     path = folder / f"{item.name.lower()}.py"
     if not path.is_file():
         raise FileNotFoundError(f"{item.name} has no hidden checks: {path} is missing")
-    spec = importlib.util.spec_from_file_location(f"hidden_{item.name}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    hidden: Hidden = module.HIDDEN
+    hidden: Hidden = load_module(path, f"hidden_{item.name}").HIDDEN
     if bare := [
         p.name for p in item.parts.values() if not p.is_text and p.name not in hidden.checks
     ]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from course_tools.grading.collect import Found
 from course_utils.grading.item import Item
+from course_utils.writing import write_text
 
 Results = dict[tuple[str, str], dict]
 NONE = ("missing", "unreadable", "grader error")  # states without a score
@@ -35,22 +36,20 @@ def write_all(
     out: Path, found: list[Found], items: dict[str, Item], roster: list[str], results: Results
 ) -> bool:
     """Write every report; returns whether all students of all items are graded."""
-    from course_tools.grading.grade import write
-
     merge(out, results)
     tell_older(found, results)
     students = sorted({one.student for one in found} | {who for who, _ in results} | set(roster))
     add_missing(students, found, items, results)
-    write(out / "marks.csv", table(marks(students, items, results)))
-    write(out / "canvas.csv", table(canvas(students, items, results)))
-    write(out / "free_text.csv", table(free_texts(out, items, results)))
+    write_text(out / "marks.csv", table(marks(students, items, results)), private=True)
+    write_text(out / "canvas.csv", table(canvas(students, items, results)), private=True)
+    write_text(out / "free_text.csv", table(free_texts(out, items, results)), private=True)
     whole = all(results[s, i]["status"] == "graded" for s in students for i in items)
     for student in students:
         mine = [results[student, item] for item in items]
         scope = json.dumps(gradescope(mine), indent=1)
         try:
-            write(out / "feedback" / f"{student}.html", page(student, mine))
-            write(out / "gradescope" / f"{student}/results.json", scope)
+            write_text(out / "feedback" / f"{student}.html", page(student, mine), private=True)
+            write_text(out / "gradescope" / f"{student}/results.json", scope, private=True)
         except OSError as error:
             print(f"{student}: the feedback was not written ({error})")
             whole = False

@@ -7,13 +7,13 @@ is the reference solution with a cell added at its end, which defines some names
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
+from course_tools.checkout import load_module
 from course_tools.grading.grade import Setup
 from course_tools.grading.jail import Jail
 from course_tools.grading.jailed import START, Jailed, numbered
@@ -48,11 +48,7 @@ def load_bank(folder: Path, item: Item) -> list[Answer]:
     path = folder / f"{item.name.lower()}.py"
     if not path.is_file():
         raise FileNotFoundError(f"{item.name} has no bank of answers: {path} is missing")
-    spec = importlib.util.spec_from_file_location(f"bank_{item.name}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.BANK
+    return load_module(path, f"bank_{item.name}").BANK
 
 
 def here(item: Item, hidden: Hidden, cells: list[str], seed: int = 0) -> list[Mark]:

@@ -7,7 +7,6 @@ weights as the page has them, rounded.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from course_tools.experiments import intent_slots
 from course_tools.experiments.small import labelled
 from course_tools.web.quantize import as_in_the_page, is_rounded, quantize
 from course_utils import minis
+from course_utils.data.batches import by_length
 from course_utils.data.cache import sha256_of
 from course_utils.data.flights import INTENTS, TAGS, make_flights
 from course_utils.data.sources import CHECKPOINTS, load_pretrained
@@ -27,6 +27,7 @@ from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models.heads import JointIntentSlots
 from course_utils.recipes import seeded
 from course_utils.training.finetune import Examples, finetune, make_batch
+from course_utils.writing import read_json, write_json
 
 FOLDER = CHECKPOINTS / "page"
 ALPHAS = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -65,7 +66,7 @@ def train(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
 
     def keep(part: str, row: dict[str, Any], result: object) -> None:
         found[part].append(row)
-        (folder / "record.json").write_text(json.dumps(found, indent=1) + "\n")
+        write_json(folder / "record.json", found)
         say(f"{part}: {result}")
 
     for alpha in ALPHAS:
@@ -80,7 +81,7 @@ def train(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
 def kept(folder: Path) -> dict[str, Any]:
     """The record of what stands on minis that have not changed since; the rest is made anew."""
     path = folder / "record.json"
-    old = json.loads(path.read_text("utf-8")) if path.is_file() else {"bases": {}}
+    old = read_json(path) if path.is_file() else {"bases": {}}
     now = bases()
     same = [name for name in now if old["bases"].get(name) == now[name]]
     slots = old["slots"] if "bert-mini" in same else []
@@ -97,12 +98,12 @@ def missing(found: dict[str, Any]) -> list[tuple[str, int]]:
 def slots(folder: Path, alpha: float) -> dict[str, Any]:
     """Flight booking, intent and slots: one α of the joint loss; scores on unseen sentences."""
     data = make_flights()
-    parts = {part: intent_slots.encode(data[part][:]) for part in data}
+    parts = {part: intent_slots.encode_flights(data[part][:]) for part in data}
     model = joint()
     pad = load_tokenizer().pad_token_id
     more = {"pad_token_id": pad, "alpha": alpha, "epochs": 10}
     finetune(model, parts["train"], parts["validation"], **more, **HOW)
-    write(folder / f"slots-{alpha}.safetensors", trained(model))
+    save_rounded(folder / f"slots-{alpha}.safetensors", trained(model))
     rounded = as_in_the_page(model).eval()
     found = intent_slots.scores(rounded, parts["test"], data["test"]["novelty"])["test"]
     return {"alpha": alpha, **found}
@@ -117,9 +118,9 @@ def joint() -> JointIntentSlots:
 def prepare(kind: str, rows: Mapping[str, list]) -> tuple[nn.Module, Examples]:
     """BERT with a head that knows two labels, or GPT that goes on with a word; its examples."""
     model = base(ROUTES[kind])
-    examples = minis.encode(model, rows)
+    examples = minis.encode_sentences(model, rows)
     if kind == "classify":
-        return minis.classifier(model, 2, 0), examples
+        return minis.with_label_head(model, 2, 0), examples
     written = words()
     return model, Examples(examples.ids, [[written[label]] for label in rows["label"]])
 
@@ -138,7 +139,7 @@ def route(folder: Path, kind: str, count: int) -> dict[str, Any]:
         pad = load_tokenizer().pad_token_id
         finetune(model, examples, unseen, pad_token_id=pad, epochs=EPOCHS[count], **HOW)
     if count == max(EPOCHS):
-        write(folder / f"{kind}.safetensors", trained(model))
+        save_rounded(folder / f"{kind}.safetensors", trained(model))
     right = accuracy(as_in_the_page(model).eval(), test)
     return {"route": kind, "labels": count, "accuracy": right}
 
@@ -146,10 +147,9 @@ def route(folder: Path, kind: str, count: int) -> dict[str, Any]:
 @torch.no_grad()
 def accuracy(model: nn.Module, test: Examples) -> float:
     """Share of right answers; of GPT the likelier of its two words counts as the answer."""
-    order, right = sorted(range(len(test)), key=lambda i: len(test.ids[i])), 0
-    pad, written = load_tokenizer().pad_token_id, words()
-    for start in range(0, len(order), 64):
-        batch = make_batch(model, test, order[start : start + 64], pad)
+    right, pad, written = 0, load_tokenizer().pad_token_id, words()
+    for rows in by_length(test.ids, 64):
+        batch = make_batch(model, test, rows, pad)
         if batch.labels.dim() == 1:
             right += int((model(**batch.inputs).argmax(-1) == batch.labels).sum())
         else:  # logits only where the word is written
@@ -167,7 +167,7 @@ def trained(model: nn.Module) -> Tensors:
     return {name: p.detach().float() for name, p in named if not name.startswith("head.")}
 
 
-def write(path: Path, tensors: Tensors) -> None:
+def save_rounded(path: Path, tensors: Tensors) -> None:
     """Save matrices as integers and scales, everything else as it is."""
     content: Tensors = {}
     for name, tensor in tensors.items():
@@ -177,8 +177,8 @@ def write(path: Path, tensors: Tensors) -> None:
     save_file(content, path)
 
 
-def read(path: Path) -> Tensors:
-    """What `write` wrote, as floats."""
+def load_rounded(path: Path) -> Tensors:
+    """What `save_rounded` wrote, as floats."""
     content = load_file(path)
     scales = {name for name in content if name.endswith(".scale")}
     return {
@@ -191,7 +191,7 @@ def read(path: Path) -> Tensors:
 def current(folder: Path = FOLDER) -> dict[str, Any] | None:
     """The record, if the parts are there and stand on the minis that are shipped now."""
     path = folder / "record.json"
-    found = json.loads(path.read_text("utf-8")) if path.is_file() else None
+    found = read_json(path) if path.is_file() else None
     return found if found and found["bases"] == bases() else None
 
 
@@ -207,7 +207,9 @@ def parts(folder: Path = FOLDER) -> dict[str, tuple[str, dict[str, Any], Tensors
         return {}
     joint_weights: Tensors = {}
     for number, alpha in enumerate(ALPHAS):
-        joint_weights |= renamed(read(folder / f"slots-{alpha}.safetensors"), f"alphas.{number}")
+        joint_weights |= renamed(
+            load_rounded(folder / f"slots-{alpha}.safetensors"), f"alphas.{number}"
+        )
     about = {
         "intents": list(INTENTS),
         "tags": list(TAGS),
@@ -216,7 +218,7 @@ def parts(folder: Path = FOLDER) -> dict[str, tuple[str, dict[str, Any], Tensors
     }
     both: Tensors = {}
     for kind in ROUTES:
-        both |= renamed(read(folder / f"{kind}.safetensors"), kind)
+        both |= renamed(load_rounded(folder / f"{kind}.safetensors"), kind)
     ways = {"words": words(), "scores": found["routes"]}
     return {
         "intent-slots": ("IntentSlots", about, joint_weights),

@@ -99,6 +99,15 @@ def _order(num_rows: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(num_rows, generator=generator_at("order", seed, epoch))
 
 
+def by_length(sequences: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """Numbers of all sequences, `size` at a time, from the shortest on, so that little is padding.
+
+    What is computed for such a batch goes back to its place by these numbers.
+    """
+    order = sorted(range(len(sequences)), key=lambda number: len(sequences[number]))
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
 @dataclass(frozen=True)
 class Buckets:
     """Batches of examples of like length, so that little is padding; every example once an epoch.

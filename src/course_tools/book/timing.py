@@ -7,9 +7,7 @@ token through gpt-mini with its cache, one thread, the weights that the page has
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import tempfile
 import time
 from pathlib import Path
@@ -18,13 +16,15 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from course_tools.book import stills
 from course_tools.checkout import ROOT, bootstrap
-from course_tools.web import export, stills
+from course_tools.shared import conditions, measured_with, publish
+from course_tools.web import export
 from course_tools.web.bundle import bundle
 from course_tools.web.quantize import as_in_the_page
-from course_utils import records
 from course_utils.models import Gpt
 from course_utils.models.layers import KeyValueCache
+from course_utils.writing import markdown_table
 
 STEPS, REPEATS = 64, 5
 FIRST, TOKEN = "first answer, models loaded from disk", "a token of GPT in the page"
@@ -65,7 +65,7 @@ ANSWER = """async (label) => {
 }"""
 
 
-def measure() -> dict[str, Any]:
+def measure_page_speed() -> dict[str, Any]:
     """All times in milliseconds, with where they were measured.
 
     Raises:
@@ -98,9 +98,9 @@ def measure() -> dict[str, Any]:
     rows = {FIRST: min(first)}
     rows |= {"work of all processors for it": min(worked), "each further answer": min(later)}
     rows |= {TOKEN: script, "the same in PyTorch": torch_step}
-    conditions = {"machine": f"{records.processor()}, {os.cpu_count()} cores", "chromium": version}
-    conditions |= {"torch": torch.__version__, "threads": "1", "load": f"{os.getloadavg()[0]:.1f}"}
-    return {"milliseconds": rows, "ratio": script / torch_step, "conditions": conditions}
+    where = conditions("torch") | {"threads": 1, "chromium": version}
+    where |= {"load": f"{os.getloadavg()[0]:.1f}"}
+    return {"milliseconds": rows, "ratio": script / torch_step, "conditions": where}
 
 
 def processor_time(chromium: Any) -> float:
@@ -143,26 +143,16 @@ def pytorch_step() -> float:
     return best
 
 
-def table(record: dict[str, Any]) -> str:
-    """The record as a Markdown table, with what was aimed at."""
-    lines = ["| what | best time | aim |", "| --- | --- | --- |"]
-    for name, value in record["milliseconds"].items():
-        lines.append(f"| {name} | {value:.2f} ms | {AIMS.get(name, '')} |")
-    lines.append(f"| a token in the page, PyTorch = 1 | {record['ratio']:.1f} × | |")
-    where = ", ".join(f"{key} {value}" for key, value in record["conditions"].items())
-    return "\n".join(lines) + f"\n\nMeasured with: {where}."
+def page_speed_table(record: dict[str, Any]) -> str:
+    """The record as a Markdown table with what was aimed at, and its conditions."""
+    times = record["milliseconds"].items()
+    rows = [[name, f"{value:.2f} ms", AIMS.get(name, "")] for name, value in times]
+    rows.append(["a token in the page, PyTorch = 1", f"{record['ratio']:.1f} ×", ""])
+    table = markdown_table(["what", "best time", "aim"], rows)
+    return f"{table}\n\n{measured_with(record['conditions'])}"
 
 
-def page(record: dict[str, Any], text: str) -> str:
-    """Put the table between the markers of the book's page. Raises ValueError without markers."""
-    block = f"<!-- live -->\n{table(record)}\n<!-- end of live -->"
-    if len(parts := re.split(r"<!-- live -->.*?<!-- end of live -->", text, flags=re.S)) != 2:
-        raise ValueError("the page needs one pair of <!-- live --> and <!-- end of live -->")
-    return block.join(parts)
-
-
-def save(record: dict[str, Any], root: Path) -> None:
+def save_page_speed(record: dict[str, Any], root: Path) -> None:
     """Write the record into the book of the project at `root`, and its page from it."""
-    shown = root / "book/benchmark.md"
-    (root / "book/records/live.json").write_text(json.dumps(record, indent=1) + "\n")
-    shown.write_text(page(record, shown.read_text("utf-8")), "utf-8")
+    place = root / "book/records/live.json"
+    publish(record, place, "live", page_speed_table(record), root / "book/benchmark.md")

@@ -1,4 +1,7 @@
-"""`course bench --grading`: seconds a submission, beside nbgrader; a class that is killed half-way.
+"""Seconds a graded submission takes, beside nbgrader; and a class that is killed half-way.
+
+`python tests/grading/bench.py --record` measures anew what the instructor guide shows. It lies
+with the tests because they need its classes of known worth, and nothing of the course does.
 
 Every submission is the reference solution of a named student with one answer of the bank at its
 end, so that all differ and what each deserves is known. Grading runs as its user runs it: as a
@@ -7,6 +10,7 @@ command, in a process of its own.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
@@ -22,11 +26,14 @@ from typing import Any
 
 import nbformat
 
+from course_tools.checkout import ROOT
 from course_tools.grading import selftest
-from course_tools.grading.command import BANKS, between
+from course_tools.grading.command import BANKS
 from course_tools.grading.jail import memory
+from course_tools.shared import conditions, publish
 from course_utils.grading.item import Item
 from course_utils.grading.items import all_items
+from course_utils.writing import markdown_table
 
 REPORTS = ("marks.csv", "canvas.csv", "free_text.csv")
 ITEMS = {"T1": 20, "T2": 12}  # without PyTorch, and with it: submissions beside nbgrader
@@ -184,10 +191,6 @@ def interrupted(root: Path, place: Path, item: Item, count: int) -> dict[str, An
 
 def run(root: Path, large: int, say: Callable[[str], object] = print) -> dict[str, Any]:
     """Measure all: classes of `ITEMS` beside nbgrader, a `large` one that is killed half-way."""
-    import nbgrader
-
-    from course_tools.bench import processor
-
     items, rows, before = all_items(), [], os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="course-bench-") as place:
         for name, count in ITEMS.items():
@@ -196,12 +199,7 @@ def run(root: Path, large: int, say: Callable[[str], object] = print) -> dict[st
             say(json.dumps(rows[-1]))
         class_row = interrupted(root, Path(place, "class"), items["T1"], large)
         say(json.dumps(class_row))
-    where = {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": f"{processor()}, {os.cpu_count()} cores",
-        "load_average": before,
-        "nbgrader": nbgrader.__version__,
-    }
+    where = conditions("nbgrader") | {"load_average": before}
     return {"conditions": where, "rows": rows, "class": class_row}
 
 
@@ -212,12 +210,12 @@ def table(record: dict[str, Any]) -> str:
     """The record as a Markdown table and a paragraph; no sentence takes sides."""
     head = ["", "submissions", "1 worker", "2 workers", "nbgrader"]
     head += ["1 worker / 2 workers", "nbgrader / 1 worker"]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for row in record["rows"]:
         one, two, other = (row[key]["seconds"] / row["submissions"] for key in WAYS)
         cells = [row["item"], str(row["submissions"]), *(f"{s:.2f} s" for s in (one, two, other))]
         lines.append([*cells, f"{one / two:.1f} ×", f"{other / one:.1f} ×"])
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = markdown_table(head, lines)
     large, where = record["class"], record["conditions"]
     runs = [large[name] for name in ("whole", "killed", "resumed")]
     alone, *pair = (run["seconds"] / 60 for run in runs)
@@ -232,8 +230,20 @@ on {where["machine"]} (load average before {where["load_average"]:.1f}), with
 nbgrader {where["nbgrader"]}."""
 
 
-def save(record: dict[str, Any], root: Path) -> None:
-    """Write the record into the book of the project at `root`, and its table."""
-    (root / "book/records/grading.json").write_text(json.dumps(record, indent=1) + "\n")
-    page = root / "book/instructors.md"
-    page.write_text(between("graded", table(record), page.read_text("utf-8")), "utf-8")
+def main() -> None:
+    """Measure, show, and with --record write it into the book."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--submissions", type=int, default=LARGE, help="of the class killed")
+    parser.add_argument("--record", action="store_true", help="write the result into the book")
+    asked = parser.parse_args()
+    if asked.record and asked.submissions < LARGE:
+        parser.error(f"the book shows a class of {LARGE:,} at least")
+    record = run(ROOT, asked.submissions)
+    print(f"\n{table(record)}")
+    if asked.record:
+        place, page = ROOT / "book/records/grading.json", ROOT / "book/instructors.md"
+        publish(record, place, "graded", table(record), page)
+
+
+if __name__ == "__main__":
+    main()
