@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from course_tools.experiments.few_shot import decoder
-from course_tools.experiments.small import seeds, spread
+from course_tools.experiments.small import seeds, summary
 from course_tools.experiments.yardsticks import build, held_out_rows, ngrams
 from course_utils.code_length import surprise
 from course_utils.counting import NGram
@@ -135,7 +135,7 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "writers": [
             {"writer": name, "seeds": len(group)}
-            | {key: spread([trial[key] for trial in group]) for key in measured}
+            | {key: summary([trial[key] for trial in group]) for key in measured}
             for name, group in groups.items()
         ]
     }
