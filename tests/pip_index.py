@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from course_utils.data.cache import Wheel
 
 FILE = "tinytext-1.0-py3-none-any.whl"
-TEXT = random.Random(0).randbytes(600_000)  # pip shows progress from 512 kB on
+TEXT = random.Random(0).randbytes(600_000)  # pip writes it in pieces of 256 kB
 
 
 def build_wheel() -> bytes:
@@ -82,10 +82,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "flipped":
             body = body[:1000] + bytes([body[1000] ^ 1]) + body[1001:]
         elif fault == "slow":
-            self.wfile.write(body[:100_000])
+            self.wfile.write(body[:300_000])
             self.wfile.flush()
             time.sleep(2)
-            body = body[100_000:]
+            body = body[300_000:]
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -209,41 +209,30 @@ def _pip_download(wheel: Wheel, folder: Path) -> None:
     requirement.write_text(f"{wheel} --hash=sha256:{wheel.sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
     command += ["--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
-    command += ["--retries=1", "--timeout=15", f"--progress-bar={_pip_bar()}"]
+    command += ["--retries=1", "--timeout=15", "--progress-bar=off"]
     command += ["--dest", str(folder), "-r", str(requirement)]
     scratch = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))  # its leftovers go with ours
-    environment = {**os.environ, **scratch, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as pip:
-        said = _follow(pip, wheel)
-    if pip.returncode:
-        raise _explain(wheel, said)
+    with (folder / "said.txt").open("w+") as said:
+        with subprocess.Popen(
+            command, stdout=said, stderr=subprocess.STDOUT, env={**os.environ, **scratch}
+        ) as pip:
+            _follow(pip, wheel, folder)
+        said.seek(0)
+        if pip.returncode:
+            raise _explain(wheel, said.read().splitlines())
 
 
-def _pip_bar() -> str:
-    """Return the bar that a program can read, where this pip has it (since 24.1)."""
-    try:
-        version = importlib.metadata.version("pip").split(".")
-    except importlib.metadata.PackageNotFoundError:
-        return "off"
-    return "raw" if (int(version[0]), int(version[1])) >= (24, 1) else "off"
-
-
-def _follow(pip: subprocess.Popen[str], wheel: Wheel) -> list[str]:
-    """Show pip's progress as one bar until it ends; return what else it said."""
-    said = []
+def _follow(pip: subprocess.Popen[bytes], wheel: Wheel, folder: Path) -> None:
+    """Show how much has arrived in the folder, until pip ends."""
     bar = tqdm(total=wheel.size, desc=str(wheel), unit="B", unit_scale=True, disable=quiet())
     with bar:
-        for line in pip.stdout or ():
-            step = re.fullmatch(r"Progress (\d+) of \d+\s*", line)
-            if step:
-                bar.update(int(step[1]) - bar.n)
-            else:
-                said.append(line.strip())
-        if pip.wait() == 0:
-            bar.update(wheel.size - bar.n)  # small files, and old versions of pip, say nothing
-    return said
+        while pip.poll() is None:
+            with contextlib.suppress(OSError):  # a file that was moved meanwhile
+                arrived = max((file.stat().st_size for file in folder.rglob("*.whl")), default=0)
+                bar.update(arrived - bar.n)
+            time.sleep(0.1)
+        if pip.returncode == 0:
+            bar.update(wheel.size - bar.n)
 
 
 def _explain(wheel: Wheel, said: list[str]) -> SourceError:

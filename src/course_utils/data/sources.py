@@ -13,20 +13,12 @@ import difflib
 import hashlib
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from course_utils.data import hub, readers, verse
-from course_utils.data.cache import (
-    CHECKPOINTS,
-    SourceError,
-    Wheel,
-    fetch,
-    say,
-    size_text,
-    state,
-)
+from course_utils.data.cache import CHECKPOINTS, SourceError, Wheel, fetch, say, size_text, state
 from course_utils.data.flights import make_flights
 from course_utils.data.hub import Repo
 from course_utils.data.wheels import WHEELS
@@ -272,10 +264,6 @@ class Corpus(Sequence[str]):
         """Return the number of documents."""
         return len(self.documents)
 
-    def __iter__(self) -> Iterator[str]:
-        """Go through the documents in order."""
-        return iter(self.documents)
-
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -388,9 +376,12 @@ def _row(name: str, kind: str) -> Source:
     names = {n: row for row in rows() if row.kind == kind for n in (row.name, *row.aliases)}
     if name in names:
         return names[name]
+    raise SourceError(f"There is no {kind} named {name!r}. {_nearest(name, names)}")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
-    raise SourceError(f"There is no {kind} named {name!r}. {hint}")
+    return f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
 
 
 def _mode() -> str:
@@ -408,7 +399,7 @@ def _obtain(row: Source, name: str) -> tuple[Any, Origin]:
     mode = _mode()
     places: list[Callable[[Source], tuple[Any, Origin] | None]] = []
     if row.hub and mode != "offline":
-        places += [_from_hub_cache, _from_hub]
+        places.append(_from_hub)
     if mode != "hub" or not row.hub:
         places += [_from_package, _from_shipped, _from_own_code, _from_parts]
     for place in places:
@@ -426,11 +417,9 @@ def _nowhere(row: Source, mode: str) -> str:
     return f"{row.name} cannot be had: {where}, and there is no stand-in for it in this version"
 
 
-def _from_hub_cache(row: Source) -> tuple[Any, Origin] | None:
-    return _hub(row, local=True)
-
-
 def _from_hub(row: Source) -> tuple[Any, Origin] | None:
+    if found := _hub(row, local=True):
+        return found
     if not hub.answers():
         return None
     try:
@@ -551,9 +540,7 @@ def _wheels(names: Sequence[str]) -> list[Wheel]:
         if name in table and name not in by_name:
             raise SourceError(f"{name} is in no package: there is nothing to fetch for it")
         if name not in by_name:
-            near = difflib.get_close_matches(name, by_name, n=3, cutoff=0.5)
-            hint = " or ".join(near) or ", ".join(by_name)
-            raise SourceError(f"Nothing named {name!r} can be fetched. Did you mean {hint}?")
+            raise SourceError(f"Nothing named {name!r} can be fetched. {_nearest(name, by_name)}")
     return list(dict.fromkeys(wheel for name in names for wheel in by_name[name]))
 
 
