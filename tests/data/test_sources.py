@@ -187,6 +187,10 @@ def test_own_checkpoints_are_found(tmp_path, monkeypatch):
     assert loaded.tokenizer.get_vocab() == tokenizers.load_tokenizer("course").get_vocab()
     assert loaded.origin.where == "shipped"
     assert load_pretrained("t5-small").origin.name == "t5-mini"  # what stands in for it
+    weights = tmp_path / "t5-mini/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    with pytest.raises(SourceError, match=r"t5-mini is damaged.*install the course again"):
+        load_pretrained("t5-mini")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_cache import flip
 
-from course_utils import minilm, minis, prompting
+from course_utils import minilm, minis, prompting, records
 from course_utils.data import cache
 from course_utils.data.examples import encode
 from course_utils.data.sources import load_pretrained
@@ -114,3 +114,11 @@ def test_prompts_hold_no_control_tokens(monkeypatch):
         loaded.model, loaded.tokenizer, "", ["so <eos> it"], (" no", " yes")
     )
     assert loaded.tokenizer.eos_token_id not in seen[0]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe"])
+def test_a_damaged_record_is_named(tmp_path, content):
+    path = tmp_path / "trial.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"trial\.json is damaged .*: delete it"):
+        records.read_json(path)

@@ -202,13 +202,20 @@ def gpt2_tokenizer(wheel: Wheel, member: str) -> tuple[None, Any]:
 
 
 def checkpoint(folder: Path) -> tuple[Any, Any]:
-    """Return model and tokenizer of one of the course's own checkpoints."""
+    """Return model and tokenizer of one of the course's own checkpoints.
+
+    Raises SourceError when its file of weights is cut: nothing but a new installation mends that.
+    """
     import transformers
+    from safetensors import SafetensorError
 
     with hushed():
         config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
         loader = getattr(transformers, config.architectures[0])
-        model = loader.from_pretrained(folder, **WEIGHTS).eval()
+        try:
+            model = loader.from_pretrained(folder, **WEIGHTS).eval()
+        except SafetensorError as error:
+            raise SourceError(f"{folder} is damaged ({error}): install the course again") from error
         if (folder / "tokenizer.json").is_file():
             return model, transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
     return model, load_tokenizer("course")
