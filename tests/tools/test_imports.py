@@ -46,11 +46,11 @@ LAYERS = (
     "course_tools.shared",
     "course_tools.offline",
     "course_tools.release",
-    "course_tools.doctor",
     "course_tools.house",
     "course_tools.bench",
     "course_tools.experiments",
     "course_tools.grading",
+    "course_tools.doctor",  # it starts a jail
     "course_tools.web",
     "course_tools.book",
     "course_tools.cli",

@@ -19,7 +19,7 @@ SUFFIXES = (".md", ".ipynb", ".py", ".yml", ".txt", ".js")
 SEALED = {"records", "checkpoints", "__pycache__"}  # what was measured is not edited
 
 
-def current(root: Path = ROOT) -> int:
+def chapter_number(root: Path = ROOT) -> int:
     """The chapter's number: the first two digits of the files in `chapters/`."""
     return int(min(path.name for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb"))[:2])
 
@@ -31,7 +31,7 @@ def renumber(number: int, root: Path = ROOT) -> list[Path]:
     """
     if not 1 <= number <= 99:
         raise ValueError(f"chapter {number}: the number is one of 1 to 99")
-    old = current(root)
+    old = chapter_number(root)
     if old == number:
         return []
     changed = []
