@@ -2,6 +2,10 @@
 
 The site's address follows from the repository's; while that is not set there is no address to name:
 only the descriptions are written, and buttons that would lead nowhere are left out.
+
+sphinx-sitemap 2.9 and sphinxext-opengraph 0.13 were tried in its place. Without an address, which
+is how every fork begins, the first stops a build whose warnings are errors, and the second writes
+addresses that are none; it also runs tables into the description and cuts it inside a word.
 """
 
 import re
