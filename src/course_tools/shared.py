@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from course_tools.checkout import bootstrap
 from course_utils import records
 from course_utils.writing import write_json, write_text
 
@@ -54,3 +57,21 @@ def publish(record: dict[str, Any], to: Path, name: str, text: str, page: Path) 
     """Write a record to `to`, and what it says into the block `name` of a page of the book."""
     write_json(to, record)
     write_text(page, with_block(name, text, page.read_text("utf-8")))
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """The browser of this machine, without a window, as playwright drives it.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    from playwright.sync_api import sync_playwright
+
+    program = bootstrap.find_browser()
+    if program is None:
+        raise RuntimeError(f"there is no Chromium here: {bootstrap.browser_remedy()}")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()

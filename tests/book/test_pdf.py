@@ -30,7 +30,7 @@ def test_what_is_folded_is_opened_and_navigation_stays_away(tmp_path, style, pag
     (tmp_path / "page.html").write_text(PAGE.format(style=style, long=long))
     files = tmp_path / "page.html", tmp_path / "book.pdf"
     with ThreadPoolExecutor() as apart:  # from the browser that other tests may hold open here
-        apart.submit(pdf.print_page, *files, BROWSER).result()
+        apart.submit(pdf.print_page, *files).result()
     content = (tmp_path / "book.pdf").read_bytes()
     assert len(re.findall(rb"/Type /Page\b", content)) == pages
     assert b"/Outlines" in content and b"file:" not in content and b"/StructTreeRoot" in content

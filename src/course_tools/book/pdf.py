@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from course_tools.book.build import build_book, jupyter_book
-from course_tools.checkout import ROOT, bootstrap, pages
+from course_tools.checkout import ROOT, pages
+from course_tools.shared import chromium
 
 # Formulas are drawn, pictures are loaded, and hints are opened, for paper cannot unfold.
 # A link to another page of the book leads to its place in this one, never to a file on this disk.
@@ -36,16 +37,13 @@ def print_book(root: Path = ROOT) -> Path:
 
     Raises RuntimeError when the book does not build or there is no browser.
     """
-    browser = bootstrap.find_browser()
-    if browser is None:
-        raise RuntimeError(f"no Chromium to print with: {bootstrap.browser_remedy()}")
     build_book(root)  # its scripts and parsed pages serve here too
     jupyter_book(root, "--builder", "singlehtml")
     target = root / "_build/pdf/book.pdf"
     target.parent.mkdir(parents=True, exist_ok=True)
     single = root / "_build/singlehtml"
     shutil.copy(single / f"{pages(root)[0]}.html", single / "index.html")  # so its links hold
-    print_page(single / "index.html", target, browser)
+    print_page(single / "index.html", target)
     link(target, root / "_build/html", pages(root)[0])
     return target
 
@@ -60,13 +58,10 @@ def link(printed: Path, site: Path, first: str) -> None:
     page.write_text(page.read_text("utf-8").replace(PLACE, said), "utf-8")
 
 
-def print_page(page: Path, target: Path, browser: str) -> None:
+def print_page(page: Path, target: Path) -> None:
     """Print one page from disk to A4, in light colours, once everything on it is drawn."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        sheet = chromium.new_page(color_scheme="light", viewport={"width": 800, "height": 1100})
+    with chromium() as browser:
+        sheet = browser.new_page(color_scheme="light", viewport={"width": 800, "height": 1100})
         sheet.set_default_timeout(0)  # a whole book on a busy machine takes minutes
         sheet.goto(page.resolve().as_uri(), wait_until="load")
         sheet.emulate_media(media="print")
@@ -83,4 +78,3 @@ def print_page(page: Path, target: Path, browser: str) -> None:
             outline=True,
             tagged=True,
         )
-        chromium.close()

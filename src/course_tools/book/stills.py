@@ -7,7 +7,6 @@ of a button is a dead one. What the figure then says becomes the picture's alter
 from __future__ import annotations
 
 import io
-import json
 import re
 import shutil
 import tempfile
@@ -16,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from course_tools.book.build import build_book
-from course_tools.checkout import ROOT, bootstrap
+from course_tools.checkout import ROOT
+from course_tools.shared import chromium
 from course_utils.data.cache import sha256_of
 from course_utils.data.sources import CHECKPOINTS
+from course_utils.writing import write_json
 
 FOLDER = ROOT / "book/site/style/stills"
 WIDTH, SCALE, COLOURS = 780, 1.5, 64  # of the page, in CSS pixels; device pixels in one; palette
@@ -66,23 +67,16 @@ def take(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
     Raises:
         RuntimeError: there is no browser, or the page does not build.
     """
-    from playwright.sync_api import sync_playwright
-
-    browser = bootstrap.find_browser()
-    if browser is None:
-        raise RuntimeError("no Chromium to take pictures with: sudo apt-get install chromium")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as place, sync_playwright() as play:
+    with tempfile.TemporaryDirectory() as place, chromium() as browser:
         site = page_alone(Path(place))
-        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         options: Any = {"color_scheme": "light", "device_scale_factor": SCALE}
-        page = chromium.new_page(viewport={"width": WIDTH, "height": 1800}, **options)
+        page = browser.new_page(viewport={"width": WIDTH, "height": 1800}, **options)
         page.set_default_timeout(180_000)  # of a machine that is busy with other things
         page.goto((site / "book/playground.html").as_uri())
         taken = {name: picture(page, name, folder, say) for name in names()}
-        chromium.close()
     found = {"of": models(), "stills": taken}
-    (folder / "stills.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    write_json(folder / "stills.json", found)
 
 
 def picture(page: Any, name: str, folder: Path, say: Callable[[str], object]) -> dict[str, Any]:

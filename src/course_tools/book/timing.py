@@ -17,8 +17,8 @@ import torch
 from torch.nn import functional as F
 
 from course_tools.book import stills
-from course_tools.checkout import ROOT, bootstrap
-from course_tools.shared import conditions, measured_with, publish
+from course_tools.checkout import ROOT
+from course_tools.shared import chromium, conditions, measured_with, publish
 from course_tools.web import export
 from course_tools.web.bundle import bundle
 from course_tools.web.quantize import as_in_the_page
@@ -71,29 +71,22 @@ def measure_page_speed() -> dict[str, Any]:
     Raises:
         RuntimeError: there is no browser.
     """
-    from playwright.sync_api import sync_playwright
-
-    browser = bootstrap.find_browser()
-    if browser is None:
-        raise RuntimeError("no Chromium to measure with: sudo apt-get install chromium")
-    with tempfile.TemporaryDirectory() as place, sync_playwright() as play:
+    with tempfile.TemporaryDirectory() as place, chromium() as browser:
         site = stills.page_alone(Path(place))
         (site / "engine.html").write_text(engine_page(site))
-        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         first, worked, later = [], [], []
         for _ in range(REPEATS):
-            page = chromium.new_page()
+            page = browser.new_page()
             page.goto((site / "book/playground.html").as_uri())
-            before = processor_time(chromium)
+            before = processor_time(browser)
             first.append(page.evaluate(ANSWER, "Load"))
-            worked.append(processor_time(chromium) - before)
+            worked.append(processor_time(browser) - before)
             later += [page.evaluate(ANSWER, "Ask the models") for _ in range(REPEATS)]
             page.close()
-        page = chromium.new_page()
+        page = browser.new_page()
         page.goto((site / "engine.html").as_uri())
         script = page.evaluate("([steps, repeats]) => step(steps, repeats)", [STEPS, REPEATS])
-        version = chromium.version
-        chromium.close()
+        version = browser.version
     torch_step = pytorch_step()
     rows = {FIRST: min(first)}
     rows |= {"work of all processors for it": min(worked), "each further answer": min(later)}
@@ -103,9 +96,9 @@ def measure_page_speed() -> dict[str, Any]:
     return {"milliseconds": rows, "ratio": script / torch_step, "conditions": where}
 
 
-def processor_time(chromium: Any) -> float:
+def processor_time(browser: Any) -> float:
     """Milliseconds that processors have worked for all of Chromium, whatever else runs."""
-    session = chromium.new_browser_cdp_session()
+    session = browser.new_browser_cdp_session()
     found = session.send("SystemInfo.getProcessInfo")["processInfo"]
     session.detach()
     return 1e3 * sum(process["cpuTime"] for process in found)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_tools.experiments.small import dataset, labelled, mean_states, probe, seeds, summary
+from course_tools.experiments.small import crossed, dataset, labelled, mean_states, probe, summary
 from course_utils.data.examples import draw
 from course_utils.data.sources import load_pretrained
 from course_utils.data.text import plain_ids
@@ -44,12 +44,7 @@ TINY = {"sizes": [32, 60], "models": SETTINGS["models"][2:], "seeds": 1, "runs":
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Every model at every size and draw."""
-    return [
-        {"model": name, "size": size, "seed": seed}
-        for seed in seeds(settings)
-        for size in settings["sizes"]
-        for name in settings["models"]
-    ]
+    return crossed(settings, size="sizes", model="models")
 
 
 def measure(settings: dict[str, Any], model: str, size: int, seed: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from course_tools.experiments.small import labelled, seeds, summary
+from course_tools.experiments.small import crossed, labelled, summary
 from course_utils.minis import checksum, fit, pretrained_mini, share_right
 
 SETTINGS: dict[str, Any] = {
@@ -39,12 +39,7 @@ CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accurac
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Every model at every learning rate and seed."""
-    return [
-        {"model": name, "learning_rate": rate, "seed": seed}
-        for seed in seeds(settings)
-        for name in settings["models"]
-        for rate in settings["learning_rates"]
-    ]
+    return crossed(settings, model="models", learning_rate="learning_rates")
 
 
 def measure(

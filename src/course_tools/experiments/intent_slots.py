@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from course_tools.experiments.small import seeds, summary
+from course_tools.experiments.small import crossed, summary
 from course_utils.data.flights import INTENTS, NOVELTY, TAGS, make_flights
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.minis import checksum, pretrained_mini
@@ -38,7 +38,7 @@ Span = tuple[int, int, str]
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Every α at every seed."""
-    return [{"alpha": a, "seed": seed} for seed in seeds(settings) for a in settings["alphas"]]
+    return crossed(settings, alpha="alphas")
 
 
 def measure(settings: dict[str, Any], alpha: float, seed: int) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 from course_tools.experiments.small import (
     by_condition,
+    crossed,
     held_out_loss,
     questions_probe,
     rows,
-    seeds,
     short_run,
 )
 from course_utils.data.batches import generator_at
@@ -68,11 +68,7 @@ MEASURED = ("masked_loss", "mixed_loss", "probe_accuracy")
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Every condition at every seed."""
-    return [
-        {"condition": name, "seed": seed}
-        for seed in seeds(settings)
-        for name in settings["conditions"]
-    ]
+    return crossed(settings, condition="conditions")
 
 
 def measure(settings: dict[str, Any], condition: str, seed: int) -> dict[str, float]:

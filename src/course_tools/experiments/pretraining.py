@@ -17,7 +17,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_tools.experiments.small import documents, seeds, summary
+from course_tools.experiments.small import crossed, documents, summary
 from course_utils.data.sources import load_corpus, split
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.minis import random_start
@@ -49,8 +49,7 @@ TINY = {
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Every model at every seed; all models at a seed before the next seed."""
-    models = settings["models"]
-    return [{"model": name, "seed": seed} for seed in seeds(settings) for name in models]
+    return crossed(settings, model="models")
 
 
 def measure(settings: dict[str, Any], model: str, seed: int) -> dict[str, Any]:

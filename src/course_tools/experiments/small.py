@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -24,6 +25,16 @@ from course_utils.training.optim import TrainConfig
 def seeds(settings: dict[str, Any]) -> range:
     """The seeds of the repetitions."""
     return range(settings["seed"], settings["seed"] + settings["seeds"])
+
+
+def crossed(settings: dict[str, Any], **columns: str) -> list[dict[str, Any]]:
+    """Every combination of settings at every seed; all at a seed before the next one.
+
+    `columns` name what a trial calls one value, and the setting that lists all of them.
+    """
+    values = itertools.product(*(settings[every] for every in columns.values()))
+    rows = [dict(zip(columns, row, strict=True)) for row in values]
+    return [row | {"seed": seed} for seed in seeds(settings) for row in rows]
 
 
 @lru_cache(maxsize=1)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from course_tools.experiments.small import (
     by_condition,
+    crossed,
     held_out_loss,
     questions_probe,
     rows,
-    seeds,
     short_run,
 )
 from course_utils.data.batches import generator_at
@@ -58,11 +58,7 @@ MEASURED = ("loss", "first_token_loss", "probe_accuracy", "target_tokens", "flop
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Every mean span at every seed."""
-    return [
-        {"mean_span": span, "seed": seed}
-        for seed in seeds(settings)
-        for span in settings["mean_spans"]
-    ]
+    return crossed(settings, mean_span="mean_spans")
 
 
 def measure(settings: dict[str, Any], mean_span: float, seed: int) -> dict[str, float]:
