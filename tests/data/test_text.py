@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_cache import flip
 
-from course_utils import minilm, minis, prompting, records
+from course_utils import minilm, minis, prompting, writing
 from course_utils.data import cache
 from course_utils.data.examples import encode
 from course_utils.data.sources import load_pretrained
@@ -121,4 +121,4 @@ def test_a_damaged_record_is_named(tmp_path, content):
     path = tmp_path / "trial.json"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"trial\.json is damaged .*: delete it"):
-        records.read_json(path)
+        writing.read_json(path)

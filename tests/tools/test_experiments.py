@@ -574,7 +574,7 @@ def test_facts_are_known_from_sixty_on(right, verdict):
 def test_the_judge_reads_each_text_by_itself_and_counts_the_bytes_it_predicts():
     model, tokenizer = few_shot.decoder("")
     texts = ["The state of the union is strong.", "It is."]
-    nats, tokens, sizes = legibility.judged(model, tokenizer, texts)
+    nats, tokens, sizes = legibility.text_nats(model, tokenizer, texts)
     for text, cost, count, size in zip(texts, nats, tokens, sizes, strict=True):
         ids = tokenizer(text, return_tensors="pt")["input_ids"]
         with torch.no_grad():

@@ -59,7 +59,7 @@ def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
 def measure(settings: dict[str, Any], writer: str, seed: int) -> dict[str, Any]:
     """The judge's loss on a writer's texts; the first of them is printed, whatever it is."""
     texts = written(settings, writer, seed)
-    nats, tokens, sizes = judged(*decoder(settings["judge"]), texts)
+    nats, tokens, sizes = text_nats(*decoder(settings["judge"]), texts)
     return {
         "nats_a_token": sum(nats) / sum(tokens),
         "bits_per_byte": sum(nats) / math.log(2) / sum(sizes),
@@ -107,7 +107,7 @@ def sampled(found: NGram, end: int, length: int, top_p: float, seed: int, number
 
 
 @torch.no_grad()
-def judged(model: Any, tokenizer: Any, texts: Sequence[str]) -> tuple[list, list, list]:
+def text_nats(model: Any, tokenizer: Any, texts: Sequence[str]) -> tuple[list, list, list]:
     """Nats, predicted tokens and their bytes of each text; of a transformers model."""
     nats, tokens, sizes = [], [], []
     for text in texts:

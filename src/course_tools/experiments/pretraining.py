@@ -25,7 +25,6 @@ from course_utils.objectives import OBJECTIVES
 from course_utils.objectives.batch import Batch
 from course_utils.pretrain import pretrain, training_batches
 from course_utils.recipes import RECIPES, recipe
-from course_utils.records import read_json
 from course_utils.speed import training_flops
 from course_utils.training.loop import objective_loss
 from course_utils.writing import read_json

@@ -26,7 +26,6 @@ from course_utils.data.sources import CHECKPOINTS, load_pretrained
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models.heads import JointIntentSlots
 from course_utils.recipes import seeded
-from course_utils.records import read_json
 from course_utils.training.finetune import Examples, finetune, make_batch
 from course_utils.writing import read_json, write_json
 
