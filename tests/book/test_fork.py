@@ -247,4 +247,4 @@ def test_a_frozen_term_is_not_changed_by_what_is_pushed_later(tmp_path):
         offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "COURSE_OFFLINE": "1"}
         (tmp_path / ref).mkdir()
         said = alone.run(notebook, tmp_path / ref, python, **offline)
-        assert said.strip() == str(True if later else None)
+        assert said.split()[-1] == str(True if later else None)  # pip may have said something
