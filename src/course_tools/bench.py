@@ -26,7 +26,8 @@ from course_tools.shared import conditions, measured_with, publish
 from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import Batch
-from course_utils.speed import matmul_peak, training_flops
+from course_utils.speed import matmul_peak
+from course_utils.training.flops import training_flops
 from course_utils.training.loop import objective_loss
 from course_utils.writing import markdown_table
 

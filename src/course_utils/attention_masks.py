@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .checks import require
 
-Mask = Tensor | None  # of attention; None where nothing is hidden
+Mask = Tensor | None  # of attention; None where nothing is masked
 
 
 def visibility(
@@ -26,21 +26,22 @@ def visibility(
     seen from everywhere, the rest only from their right (Raffel et al. 2020, fig. 4). With
     `document_ids` (batch, length), nothing is seen across a document's boundary.
     """
-    require(
-        sees in ("both", "left", "prefix") and (sees == "prefix") == (prefix is not None),
-        f'sees={sees!r} with prefix={prefix!r}: choose "both", "left", or "prefix" with prefix=',
-    )
+    known = sees in ("both", "left", "prefix") and (sees == "prefix") == (prefix is not None)
+    what = f"sees={sees!r} with prefix={prefix!r}"
+    require(known, f'{what}: choose "both", "left", or "prefix" with prefix=')
     length = attention_mask.shape[1]
     seen = attention_mask.bool()[:, None, :].expand(-1, length, -1)
     if sees != "both":
         allowed = seen.new_ones(length, length).tril()
-        if prefix is not None:
-            positions = torch.arange(length, device=seen.device)
-            allowed = allowed | (positions < prefix[:, None, None])
-        seen = seen & allowed
+        seen = seen & (allowed if prefix is None else allowed | in_prefix(prefix, length))
     if document_ids is not None:
         seen = seen & same_document(document_ids)
     return seen | own_position(seen)
+
+
+def in_prefix(prefix: Tensor, length: int) -> Tensor:
+    """True at the first `prefix` (batch,) positions, for every query: (batch, 1, length)."""
+    return torch.arange(length, device=prefix.device) < prefix[:, None, None]
 
 
 def visible_keys(mask: Tensor, num_queries: int, causal: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checks at the door: what cannot be computed is refused with what was found and the remedy.
+"""Input checks: what cannot be computed is refused with what was found and the remedy.
 
 Shapes and dtypes are looked at always. Values are read from tensors on a CPU only, where ids and
 masks come from: reading them on an accelerator would make the processor wait for all the work in
@@ -73,8 +73,10 @@ def check_mask(mask: Tensor, *shapes: tuple[int, ...], empty_rows: bool = True) 
             f"{describe(mask)}"
         )
     if not empty_rows and readable(mask):
-        hidden = [row for row, seen in enumerate(mask.flatten(1).any(-1).tolist()) if not seen]
-        require(not hidden, f"attention_mask hides all tokens of row(s) {hidden}: drop empty texts")
+        empty = [
+            row for row, any_real in enumerate(mask.flatten(1).any(-1).tolist()) if not any_real
+        ]
+        require(not empty, f"attention_mask masks all tokens of row(s) {empty}: drop empty texts")
 
 
 def check_right_padded(real: Tensor) -> None:

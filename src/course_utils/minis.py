@@ -16,7 +16,7 @@ from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import T5, Bert
 from course_utils.models.heads import SequenceClassifier
 from course_utils.recipes import RECIPES, seeded
-from course_utils.training.finetune import Examples, finetune, make_batch, measure
+from course_utils.training.finetune import Examples, finetune, loss_and_accuracy, make_batch
 from course_utils.training.loop import TrainResult
 
 WORDS = (" bad", " good")  # what a T5 writes for the labels 0 and 1
@@ -109,4 +109,4 @@ def share_right(model: nn.Module, rows: Mapping[str, Sequence]) -> float:
     examples = encode_sentences(getattr(model, "backbone", model), rows)
     pad = load_tokenizer("course").pad_token_id
     batches = [make_batch(model, examples, part, pad) for part in by_length(examples.ids, 64)]
-    return measure(model.eval(), batches, "test")["test_accuracy"]
+    return loss_and_accuracy(model.eval(), batches, "test")["test_accuracy"]

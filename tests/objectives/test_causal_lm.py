@@ -182,6 +182,6 @@ GOOD = torch.full((2, 5), 9)
         (GOOD, {"document_ids": torch.ones(2, 5)}, "document_ids torch.float32"),
     ],
 )
-def test_errors_at_the_door_say_what_was_wrong(ids, options, message):
+def test_input_checks_say_what_was_wrong(ids, options, message):
     with pytest.raises(ValueError, match=message):
         causal_lm.corrupt(ids, **options)

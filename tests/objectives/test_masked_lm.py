@@ -296,7 +296,7 @@ GOOD = torch.full((2, 5), 9)
         (GOOD, {"token_type_ids": torch.ones(2, 5)}, "token_type_ids torch.float32"),
     ],
 )
-def test_errors_at_the_door_say_what_was_wrong(ids, options, message):
+def test_input_checks_say_what_was_wrong(ids, options, message):
     with pytest.raises(ValueError, match=message):
         corrupt(ids, **options)
 

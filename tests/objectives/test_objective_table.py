@@ -37,6 +37,29 @@ def test_every_row_refuses_ids_of_another_tokenizer(name, tokenizer):
         )
 
 
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_what_is_drawn_does_not_depend_on_the_default_dtype(name, dtype, tokenizer):
+    objective = OBJECTIVES[name]
+    settings = objective.settings(tokenizer)
+    ids = torch.randint(300, 600, (8, 60), generator=torch.Generator().manual_seed(1))
+
+    def drawn():
+        generator = torch.Generator().manual_seed(0)
+        return objective.corrupt(ids, **settings, generator=generator)
+
+    wanted = drawn()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        got = drawn()
+    finally:
+        torch.set_default_dtype(before)
+    assert torch.equal(got.labels, wanted.labels)
+    for key, tensor in wanted.inputs.items():
+        assert torch.equal(got.inputs[key], tensor)
+
+
 def test_sentinels_of_the_course_descend_from_the_top(tokenizer):
     vocabulary = OBJECTIVES["span_corruption"].settings(tokenizer)["vocabulary"]
     first = vocabulary.first_sentinel_id

@@ -359,7 +359,7 @@ FEW = Vocabulary(FIRST, EOS, num_sentinels=2)
         (GOOD, {"vocabulary": FEW, "rate": 0.25, "mean_span": 1, "final_sentinel": True}, "3 sent"),
     ],
 )
-def test_errors_at_the_door_say_what_was_wrong(ids, options, message):
+def test_input_checks_say_what_was_wrong(ids, options, message):
     with pytest.raises(ValueError, match=message):
         span_corruption.corrupt(ids, **{"vocabulary": T5, "generator": seeded(0), **options})
 

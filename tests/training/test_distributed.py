@@ -16,7 +16,7 @@ from course_utils.models.heads import SequenceClassifier
 from course_utils.objectives import masked_lm
 from course_utils.objectives.batch import Batch
 from course_utils.training.finetune import task_loss
-from course_utils.training.loop import objective_loss, split, train, validator
+from course_utils.training.loop import micro_batches, objective_loss, train, validator
 from course_utils.training.optim import TrainConfig
 
 V = 48
@@ -80,7 +80,8 @@ def history(out):
 
 
 def test_the_parts_are_really_unequal():
-    counts = [[part.num_predicted for part in split(batch_at(step), 4)] for step in range(8)]
+    cut = [micro_batches(batch_at(step), 4) for step in range(8)]
+    counts = [[part.num_predicted for part in parts] for parts in cut]
     assert any(len(set(row)) > 1 for row in counts) and any(0 in row for row in counts)
 
 

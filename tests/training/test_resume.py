@@ -55,7 +55,7 @@ def state_of(out):
 def assert_same(a, b):
     (tensors, history, step), (others, other_history, other_step) = state_of(a), state_of(b)
     assert history == other_history and step == other_step == STEPS
-    assert tensors.keys() == others.keys() == {"model", "optimizer", "best"}
+    assert tensors.keys() == others.keys() and {"model", "adamw", "best"} <= tensors.keys()
     for group, content in tensors.items():
         assert content.keys() == others[group].keys()
         for name, tensor in content.items():
@@ -116,6 +116,15 @@ def test_stopped_at_several_steps_equals_undisturbed(tmp_path, undisturbed, ever
     assert steps[0] == steps[1]  # no line twice, none missing
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="needs PyTorch 2.9")
+def test_with_muon_both_optimizers_are_taken_up_exactly(tmp_path):
+    run(tmp_path / "whole", optimizer="muon")
+    interrupted(tmp_path / "stopped", 8, 27, optimizer="muon")
+    tensors, _, _ = state_of(tmp_path / "stopped")
+    assert tensors["muon"] and tensors["adamw"]
+    assert_same(tmp_path / "stopped", tmp_path / "whole")
+
+
 def test_a_finished_run_is_not_trained_again(undisturbed):
     def never(step):
         raise AssertionError("no batch should be asked for")
@@ -131,7 +140,7 @@ def test_without_the_moments_or_the_dropout_it_would_not_be_equal(
     tmp_path, undisturbed, monkeypatch
 ):
     """The comparison above can see a forgotten optimizer state: this breaks it on purpose."""
-    weights_only = lambda model, optimizer, saved: model.load_state_dict(saved["model"])  # noqa: E731
+    weights_only = lambda model, optimizers, saved: model.load_state_dict(saved["model"])  # noqa: E731
     monkeypatch.setattr(checkpoint, "restore", weights_only)
     interrupted(tmp_path, 8)
     with pytest.raises(AssertionError):
@@ -260,6 +269,6 @@ def test_tied_weights_come_back_tied(tmp_path):
 
     first, second = Tied(), Tied()
     checkpoint.save(tmp_path, 1, {"model": first.state_dict()}, {})
-    saved = checkpoint.load(tmp_path)[0] | {"optimizer": {}}
-    checkpoint.restore(second, torch.optim.AdamW(second.parameters()), saved)
+    saved = checkpoint.load(tmp_path)[0] | {"adamw": {}}
+    checkpoint.restore(second, {"adamw": torch.optim.AdamW(second.parameters())}, saved)
     assert second.b.weight is second.a.weight and torch.equal(second.b.weight, first.a.weight)

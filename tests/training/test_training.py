@@ -15,18 +15,32 @@ from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 from course_utils.models.heads import JointIntentSlots, SequenceClassifier, TokenClassifier
 from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import IGNORE_INDEX, Batch
-from course_utils.speed import matmul_peak, num_tokens, training_flops
+from course_utils.speed import matmul_peak
 from course_utils.training import loop
 from course_utils.training.finetune import (
     Examples,
     TaskBatch,
     finetune,
+    loss_and_accuracy,
     make_batch,
-    measure,
     task_loss,
 )
-from course_utils.training.loop import NonFiniteLoss, objective_loss, split, train, validator
-from course_utils.training.optim import TrainConfig, freeze, learning_rate_at, parameter_groups
+from course_utils.training.flops import num_tokens, training_flops
+from course_utils.training.loop import (
+    NonFiniteLoss,
+    micro_batches,
+    objective_loss,
+    train,
+    validator,
+)
+from course_utils.training.optim import (
+    TrainConfig,
+    freeze,
+    learning_rate_at,
+    make_optimizers,
+    parameter_groups,
+    set_learning_rate,
+)
 
 V = 48
 SIZES = {"vocab_size": V, "hidden_size": 32, "num_layers": 2, "num_heads": 2}
@@ -133,6 +147,7 @@ def test_the_loop_uses_the_schedule():
         ({"accumulation": 0}, "accumulation is 0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be positive"),
         ({"warmup_steps": 11}, r"warmup_steps is 11; it must be ≤ steps \(10\)"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd'; it must be one of"),
         ({"schedule": "sine"}, "schedule is 'sine'; it must be one of"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0; it must be positive or None"),
         ({"mixed_precision": "fp8"}, "mixed_precision is 'fp8'"),
@@ -154,7 +169,7 @@ def test_a_configuration_checks_itself(settings, message):
 def test_groups_hold_every_weight_once_and_decay_no_norm_and_no_bias(make):
     model = make()
     names = {id(p): name for name, p in model.named_parameters()}
-    groups = parameter_groups(model, 0.1)
+    groups = parameter_groups(model, 0.1)["adamw"]
     assert {g["weight_decay"] for g in groups} == {0.1, 0.0}
     decayed, kept = (
         [names[id(p)] for g in groups if g["weight_decay"] == decay for p in g["params"]]
@@ -164,6 +179,57 @@ def test_groups_hold_every_weight_once_and_decay_no_norm_and_no_bias(make):
     assert all("norm" in name or "bias" in name for name in kept)
     assert not any("norm" in name or "bias" in name for name in decayed)
     assert "token_embedding.weight" in decayed
+
+
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="needs PyTorch 2.9")
+
+
+@needs_muon
+@pytest.mark.parametrize(
+    "make",
+    [bert, gpt, t5, lambda: SequenceClassifier(bert(), 3)],
+    ids=["bert", "gpt", "t5", "head"],
+)
+def test_muon_has_the_matrices_of_the_blocks_and_adamw_all_the_rest(make):
+    model = make()
+    names = {id(p): name for name, p in model.named_parameters()}
+    optimizers = make_optimizers(model, TrainConfig(steps=1, optimizer="muon"))
+    held = {
+        kind: [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+        for kind, optimizer in optimizers.items()
+    }
+    assert isinstance(optimizers["muon"], torch.optim.Muon)
+    assert isinstance(optimizers["adamw"], torch.optim.AdamW)
+    assert sorted(held["muon"] + held["adamw"]) == sorted(names.values())  # each once
+    shapes = dict(model.named_parameters())
+    in_blocks = {name for name, p in shapes.items() if "blocks." in name and p.ndim == 2}
+    assert set(held["muon"]) == in_blocks and in_blocks
+
+
+@needs_muon
+@pytest.mark.parametrize(("make", "batch_at"), [(bert, mlm_at), (gpt, clm_at)])
+def test_muon_learns(make, batch_at):
+    batch = batch_at(0)
+    settings = {"steps": 60, "learning_rate": 1e-2, "optimizer": "muon", "weight_decay": 0.0}
+    losses = run(make(), lambda step: batch, mlm_loss, **settings).curve("loss")[1]
+    assert losses[0] == pytest.approx(math.log(V), abs=0.8) and losses[-1] < 0.3
+
+
+@needs_muon
+def test_the_rates_of_both_optimizers_follow_the_schedule():
+    optimizers = make_optimizers(
+        t5(), TrainConfig(steps=4, optimizer="muon", embedding_rate=3.0, learning_rate=0.5)
+    )
+    config = TrainConfig(steps=4, learning_rate=0.5)
+    assert set_learning_rate(optimizers.values(), 2, config) == 0.25
+    rates = {name: {g["lr"] for g in o.param_groups} for name, o in optimizers.items()}
+    assert rates == {"muon": {0.25}, "adamw": {0.25, 0.75}}
+
+
+def test_a_pytorch_without_muon_is_named(monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    with pytest.raises(ValueError, match=r"has no Muon; 2\.9 is the first .* optimizer=\"adamw\""):
+        run(bert(), mlm_at, mlm_loss, optimizer="muon")
 
 
 def test_the_token_embedding_has_a_rate_of_its_own():
@@ -239,7 +305,7 @@ def test_nothing_left_to_train_is_refused():
 @pytest.mark.parametrize("accumulation", [2, 3, 8])
 def test_accumulation_equals_the_big_batch(accumulation):
     # independent draws: parts predict different numbers of tokens, one row often none at all
-    counts = [part.num_predicted for part in split(mlm_at(0), accumulation)]
+    counts = [part.num_predicted for part in micro_batches(mlm_at(0), accumulation)]
     assert len(set(counts)) > 1
     whole, parts = bert(), bert()
     big = run(whole, mlm_at, mlm_loss, eps=1e-4)
@@ -536,7 +602,7 @@ def test_tag_accuracy_counts_tags_only():
         if tag != IGNORE_INDEX
     ]
     batches = [make_batch(model, Examples(ids, tags), range(64), 0)]
-    accuracy = measure(model, batches, "some")["some_accuracy"]
+    accuracy = loss_and_accuracy(model, batches, "some")["some_accuracy"]
     assert accuracy == pytest.approx(sum(right) / len(right)) and 0.1 < accuracy < 0.9
 
 
@@ -601,6 +667,6 @@ def test_a_frozen_backbone_stays_as_it_was_pre_trained():
         ),
     ],
 )
-def test_fine_tuning_errors_at_the_door(call, message):
+def test_fine_tuning_refuses_wrong_inputs(call, message):
     with pytest.raises(ValueError, match=message):
         call()

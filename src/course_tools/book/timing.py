@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from course_tools.book import stills
 from course_tools.checkout import ROOT
@@ -23,7 +22,7 @@ from course_tools.web import export
 from course_tools.web.bundle import bundle
 from course_tools.web.quantize import as_in_the_page
 from course_utils.models import Gpt
-from course_utils.models.layers import KeyValueCache
+from course_utils.models.generation import KeyValueCache
 from course_utils.writing import markdown_table
 
 STEPS, REPEATS = 64, 5
@@ -128,7 +127,7 @@ def pytorch_step() -> float:
         ids = torch.tensor([[model.config.eos_token_id]])
         for n in range(STEPS):
             start = time.perf_counter()
-            logits = F.linear(*model.project(model.read(ids, None, cache)[:, -1]))
+            logits = model.logits(model.read(ids, None, cache)[:, -1])
             if n:
                 best = min(best, 1e3 * (time.perf_counter() - start))
             ids = logits.argmax(-1, keepdim=True)

@@ -31,7 +31,7 @@ from course_utils.objectives import masked_lm
 from course_utils.objectives.batch import Batch
 from course_utils.objectives.next_sentence import IS_NEXT, IS_RANDOM
 from course_utils.recipes import seeded
-from course_utils.training.loop import objective_loss
+from course_utils.training.loop import objective_loss, vocabulary_loss
 
 CONDITIONS: dict[str, dict[str, Any]] = {
     "untrained": {"steps": 0},
@@ -141,7 +141,7 @@ def with_next_sentence(model: Bert, batch: Batch) -> dict[str, Tensor]:
     """Both losses of BERT, each over its own count (Devlin et al. 2019, app. A.2: their sum)."""
     hidden = model.hidden_states(**batch.inputs)
     right = F.cross_entropy(model.next_sentence_logits(hidden), batch.next_sentence_label)
-    return {"token": masked_lm.loss(model.project(hidden[batch.predicted]), batch), "row": right}
+    return {"token": vocabulary_loss(model, hidden, batch), "row": right}
 
 
 def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A trial is one run of `course pretrain`, read from its folder if it is there. Each point of a curve
 says how many steps, tokens, predicted tokens and FLOPs came before it. The formula that counts
-FLOPs (`speed.training_flops`) stands beside PyTorch's count of a step's matrix products.
+FLOPs (`training.flops.training_flops`) stands beside PyTorch's count of a step's matrix products.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from course_utils.objectives import OBJECTIVES
 from course_utils.objectives.batch import Batch
 from course_utils.pretrain import pretrain, training_batches
 from course_utils.recipes import RECIPES, recipe
-from course_utils.speed import training_flops
+from course_utils.training.flops import training_flops
 from course_utils.training.loop import objective_loss
 from course_utils.writing import read_json
 

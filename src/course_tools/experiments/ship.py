@@ -71,7 +71,7 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
         ],
         ["parameters", f"{facts['parameters']:,}"],
         ["tokens", f"{facts['tokens']:,} read or written, {facts['predicted']:,} predicted"],
-        ["FLOPs", f"{facts['flops']:.3e}, by `course_utils.speed.training_flops`"],
+        ["FLOPs", f"{facts['flops']:.3e}, by `course_utils.training.flops.training_flops`"],
         ["time", f"{facts['seconds'] / 60:.0f} minutes of training steps"],
         ["machine", machine],
         ["code", f"commit {records.commit()['commit']}"],

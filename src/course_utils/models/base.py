@@ -1,4 +1,4 @@
-"""What Bert, Gpt and T5 have in common: checked sizes, the door, and the way to logits."""
+"""What Bert, Gpt and T5 have in common: checked sizes, checked inputs, the way to logits."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,32 +31,30 @@ class Config:
 
 
 class LanguageModel(nn.Module):
-    """The door, and the way from hidden states to logits.
+    """The way from hidden states to logits, and the input checks.
 
-    A model adds `hidden_states(…)`, and `project(hidden)`: the input, matrix and bias of the linear
-    map to the vocabulary.
+    A model adds `hidden_states(…)`, `forward(…)` with the same inputs, and
+    `vocabulary_projection(hidden)`: the input, matrix and bias of its linear map to the vocabulary.
     """
 
-    def forward(
-        self, *inputs: Tensor | None, select: Tensor | None = None, **named: Tensor | None
-    ) -> Tensor:
-        """Vocabulary logits (B, T, V); with `select` (bool, (B, T)) only there, (selected, V).
+    def logits(self, hidden: Tensor, select: Tensor | None = None) -> Tensor:
+        """Vocabulary logits (B, T, V) of hidden states (B, T, d); with `select` only there.
 
-        The inputs are those of `hidden_states`. Logits where something is predicted, and nowhere
-        else, are what makes 15% masking cheap: the projection to the vocabulary is the largest
-        single product of a small BERT.
+        `select` (bool, (B, T)) gives (selected, V). Logits where something is predicted, and
+        nowhere else, are what makes 15% masking cheap: the projection to the vocabulary is the
+        largest single product of a small BERT.
 
         Raises:
-            ValueError: `select` is no bool tensor (B, T), or what `hidden_states` refuses.
+            ValueError: `select` is no bool tensor (B, T).
         """
-        hidden = self.hidden_states(*inputs, **named)
         if select is not None:
             check_select(select, hidden.shape[:-1])
-            hidden = hidden[select]
-        return F.linear(*self.project(hidden))
+            hidden = hidden[select]  # (selected, d)
+        vector, matrix, bias = self.vocabulary_projection(hidden)
+        return F.linear(vector, matrix, bias)
 
     def check_inputs(self, ids: Tensor, mask: Mask, past: int = 0, more: int = 0) -> Mask:
-        """Refuse ids (B, T) or a mask that cannot be read; return the mask if it hides anything.
+        """Refuse ids (B, T) or a mask that cannot be read; return the mask if it masks anything.
 
         With `past` tokens read before, the mask is (B, past + T), or square for packed documents.
         `more` tokens will follow. On an accelerator values are not looked at (see `checks`), and
@@ -67,7 +65,8 @@ class LanguageModel(nn.Module):
                 row without a single real token.
         """
         check_ids(ids, self.config.vocab_size)
-        rows, keys = ids.size(0), past + ids.size(1)
+        rows = ids.size(0)
+        keys = past + ids.size(1)
         room = getattr(self.config, "max_length", keys + more)
         check_room("prompt and new tokens" if more else "input_ids", keys + more, room)
         if mask is None:

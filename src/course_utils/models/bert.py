@@ -76,30 +76,47 @@ class Bert(LanguageModel):
         self.blocks = nn.ModuleList(BertBlock(config) for _ in range(config.num_layers))
         self.head = MaskedLMHead(config)
         if config.next_sentence:
-            self.pooler, self.next_sentence = nn.Linear(d, d), nn.Linear(d, 2)
+            self.pooler = nn.Linear(d, d)
+            self.next_sentence = nn.Linear(d, 2)
         self.apply(init_normal)
 
-    def embed(
-        self, ids: Tensor, mask: Tensor | None = None, segments: Tensor | None = None
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Mask = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        select: Tensor | None = None,
     ) -> Tensor:
-        """Sum token, position and segment vectors, then normalise: (B, T) → (B, T, d)."""
-        if mask is not None and mask.dim() == 3:
-            positions = real_positions(mask)  # each packed document starts at 0
-        else:
-            positions = torch.arange(ids.size(1), device=ids.device)[None]
-        segments = torch.zeros_like(ids) if segments is None else segments
-        total = self.token_embedding(ids) + self.position_embedding(positions)
-        return self.dropout(self.embedding_norm(total + self.segment_embedding(segments)))
-
-    def hidden_states(
-        self, input_ids: Tensor, attention_mask: Mask = None, token_type_ids: Tensor | None = None
-    ) -> Tensor:
-        """Encode ids (B, T) into the last hidden states (B, T, d).
+        """Vocabulary logits (B, T, V) at every position; with `select` only there, (selected, V).
 
         Args:
             input_ids: token ids, (B, T).
             attention_mask: 1 = real token, 0 = padding, (B, T); or (B, T, T) for packed documents.
             token_type_ids: 0 for the first segment, 1 for the second, (B, T); default all 0.
+            select: where logits are wanted, bool (B, T).
+
+        Raises:
+            ValueError: ids, mask, segments or `select` of a wrong shape, dtype or range.
+        """
+        return self.logits(self.hidden_states(input_ids, attention_mask, token_type_ids), select)
+
+    def embed(self, ids: Tensor, mask: Mask = None, segments: Tensor | None = None) -> Tensor:
+        """Sum token, position and segment vectors, then normalise: (B, T) → (B, T, d)."""
+        positions = torch.arange(ids.size(1), device=ids.device)  # (T,)
+        if mask is not None and mask.dim() == 3:
+            positions = real_positions(mask)  # (B, T): each packed document starts at 0
+        if segments is None:
+            segments = torch.zeros_like(ids)
+        total = self.token_embedding(ids)  # (B, T, d)
+        total = total + self.position_embedding(positions)
+        total = total + self.segment_embedding(segments)
+        return self.dropout(self.embedding_norm(total))
+
+    def hidden_states(
+        self, input_ids: Tensor, attention_mask: Mask = None, token_type_ids: Tensor | None = None
+    ) -> Tensor:
+        """Encode ids (B, T) into the last hidden states (B, T, d); arguments as of `forward`.
 
         Raises:
             ValueError: ids, mask or segments of a wrong shape, dtype or range.
@@ -108,13 +125,13 @@ class Bert(LanguageModel):
         if token_type_ids is not None:
             check_like(input_ids, token_type_ids=token_type_ids)
             check_ids(token_type_ids, self.config.type_vocab_size, "token_type_ids")
-        x = self.embed(input_ids, mask, token_type_ids)
-        seen = None if mask is None else visible_keys(mask, input_ids.size(1), causal=False)
+        x = self.embed(input_ids, mask, token_type_ids)  # (B, T, d)
+        visible = None if mask is None else visible_keys(mask, input_ids.size(1), causal=False)
         for block in self.blocks:
-            x = block(x, seen)
+            x = block(x, visible)
         return x
 
-    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def vocabulary_projection(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), bias (V,)."""
         return self.head(hidden), self.token_embedding.weight, self.head.bias
 

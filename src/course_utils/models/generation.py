@@ -1,19 +1,20 @@
-"""Choosing the next token and writing a text with it: one loop for GPT and for T5."""
+"""Choosing the next token and writing a text with it: one loop for GPT and T5, and its cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_utils.attention_masks import Mask
 from course_utils.checks import require
 
 from .base import LanguageModel
 
-Step = Callable[[Tensor], Tensor]  # all ids so far (B, K) → logits of the next token (B, V)
-Start = tuple[Tensor, Step]  # the ids (B, T) that what is written is appended to
+NextLogits = Callable[[Tensor], Tensor]  # all ids so far (B, K) → logits of the next token (B, V)
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,14 @@ class Writer(LanguageModel):
         attention_mask: Mask = None,
         max_new_tokens: int = 32,
         *,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        generator: torch.Generator | None = None,
+        eos_token_id: int | str | None = "config",
+        pad_token_id: int | None = None,
+        keep_distributions: bool = False,
         use_cache: bool = True,
-        **choice: Any,
     ) -> Generated:
         """Write a text for each row of ids (B, T), one token at a time.
 
@@ -95,48 +102,123 @@ class Writer(LanguageModel):
         Args:
             input_ids: prompts or inputs, (B, T).
             attention_mask: 0 at the padding, (B, T).
-            max_new_tokens: stop after so many, or when every row has met `eos_token_id`.
+            max_new_tokens: stop after so many, or when every row has met its end.
+            temperature: 0 takes the likeliest token; above it, tokens are drawn: see `choose_next`.
+            top_k: draw from the k likeliest only.
+            top_p: draw from the smallest set of tokens with this probability only.
+            generator: draws the tokens; None: PyTorch's own.
+            eos_token_id: ends a row; None: nothing does; by default the configuration's.
+            pad_token_id: fills a row after its end; None: the configuration's, or its end token.
+            keep_distributions: also return the whole distribution of each step.
             use_cache: False computes every step from the start, to compare.
-            choice: `temperature` (0, the default, is greedy), `top_k`, `top_p`, `generator`: see
-                `choose_next`. `eos_token_id` ends a row, None never does; `pad_token_id` fills it
-                after that; both are the configuration's if not given. `keep_distributions=True`
-                also returns the whole distribution of each step.
 
         Raises:
             ValueError: ids or mask of a wrong shape, dtype or range, a prompt padded on the right,
                 more tokens than the model has positions, or a choice out of range.
         """
-        require(max_new_tokens >= 1, f"max_new_tokens must be at least 1, got {max_new_tokens}")
-        eos = choice.pop("eos_token_id", self.config.eos_token_id)
-        pad = choice.pop("pad_token_id", self.config.pad_token_id)
-        training = self.training
-        self.eval()
-        try:
-            ids, step = self.start(input_ids, attention_mask, max_new_tokens, use_cache)
-            return _append(step, ids, max_new_tokens, eos, eos if pad is None else pad, **choice)
-        finally:
-            self.train(training)
+        how = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+        ends = self.end_and_pad(eos_token_id, pad_token_id)
+        with evaluating(self):
+            ids, logits_of = self.start(input_ids, attention_mask, max_new_tokens, use_cache)
+            return append(ids, logits_of, max_new_tokens, how, ends, keep_distributions)
+
+    def end_and_pad(self, eos: int | str | None, pad: int | None) -> tuple[int | None, int]:
+        """The token that ends a row, if any, and the one that fills it after that."""
+        if eos == "config":
+            eos = self.config.eos_token_id
+        if pad is None:
+            pad = self.config.pad_token_id
+        if pad is None:
+            pad = eos or 0  # without an end nothing is filled
+        return eos, pad
 
 
-def _append(
-    step: Step, ids: Tensor, most: int, eos: int | None, pad: int | None, **choice: Any
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch a model to evaluation mode, and back to what it was."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def append(
+    ids: Tensor,
+    logits_of: NextLogits,
+    most: int,
+    how: dict[str, Any],
+    end_and_pad: tuple[int | None, int],
+    keep_distributions: bool,
 ) -> Generated:
-    """Append to ids (B, T) until every row has met its end; after it, pad at probability 1."""
-    keep_distributions = choice.pop("keep_distributions", False)
-    start, done = ids.size(1), torch.zeros(ids.size(0), dtype=torch.bool, device=ids.device)
-    chosen, kept = [], []
-    # inference_mode: less to do for each small operation than under no_grad
-    with torch.inference_mode():
-        for _ in range(most):
-            logits = step(ids).float()  # (B, V)
-            token = choose_next(logits, **choice).masked_fill(done, pad or 0)  # (B,)
-            distribution = logits.softmax(-1)
-            probability = distribution.gather(-1, token[:, None])
-            chosen.append(probability.masked_fill(done[:, None], 1.0))
-            kept.append(distribution if keep_distributions else None)
-            ids = torch.cat([ids, token[:, None]], dim=1)
-            if eos is not None and (done := done | (token == eos)).all():
-                break
-    every = torch.stack(kept, 1) if keep_distributions else None
-    ids = ids.clone()  # an ordinary tensor again, that a model can be trained on
-    return Generated(ids, ids[:, start:], torch.cat(chosen, 1), every)
+    """Append up to `most` tokens to ids (B, T), chosen as `choose_next(logits, **how)` does.
+
+    Raises:
+        ValueError: `most` is below 1.
+    """
+    require(most >= 1, f"max_new_tokens must be at least 1, got {most}")
+    tokens, probabilities, distributions = [], [], []
+    generation = islice(steps(ids, logits_of, how, *end_and_pad), most)
+    with torch.inference_mode():  # less to do for each small operation than under no_grad
+        for token, probability, distribution in generation:
+            tokens.append(token)
+            probabilities.append(probability)
+            if keep_distributions:
+                distributions.append(distribution)
+    new_ids = torch.stack(tokens, 1)  # an ordinary tensor again, that a model can be trained on
+    every = torch.stack(distributions, 1) if keep_distributions else None
+    return Generated(torch.cat([ids, new_ids], 1), new_ids, torch.stack(probabilities, 1), every)
+
+
+def steps(
+    ids: Tensor, logits_of: NextLogits, how: dict[str, Any], eos: int | None, pad: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """New tokens (B,), their probabilities (B,) and the whole distributions (B, V), step by step.
+
+    They go on from ids (B, T) until every row has met its end; after it, pad at probability 1.
+    """
+    ended = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    while not ended.all():
+        logits = logits_of(ids).float()  # (B, V)
+        token = choose_next(logits, **how).masked_fill(ended, pad)  # (B,)
+        distribution = logits.softmax(-1)  # (B, V)
+        probability = distribution.gather(-1, token[:, None])[:, 0].masked_fill(ended, 1.0)  # (B,)
+        yield token, probability, distribution
+        ids = torch.cat([ids, token[:, None]], dim=1)
+        if eos is not None:
+            ended = ended | (token == eos)
+
+
+class KeyValueCache:
+    """Keys and values of the tokens already seen, so that each token is computed once.
+
+    Each attention has two buffers of its own, laid out for `capacity` tokens when it first writes
+    there; a step writes one column of each.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.length = 0
+        self.buffers: dict[nn.Module, tuple[Tensor, Tensor]] = {}  # (B, H, capacity, D) each
+        self.position_bias: Tensor | None = None  # T5's, (1, H, capacity, capacity)
+
+    def update(self, owner: nn.Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write new keys and values (B, H, Q, D) of an attention; all so far: (B, H, K, D) each.
+
+        Raises:
+            ValueError: more tokens than the capacity.
+        """
+        end = self.length + key.size(2)
+        fits = end <= self.capacity
+        require(fits, f"the cache holds {self.capacity} tokens, {end} were asked for")
+        if owner not in self.buffers:
+            shape = (*key.shape[:2], self.capacity, key.size(3))
+            self.buffers[owner] = (key.new_zeros(shape), value.new_zeros(shape))
+        keys, values = self.buffers[owner]
+        keys[:, :, self.length : end] = key
+        values[:, :, self.length : end] = value
+        return keys[:, :, :end], values[:, :, :end]
+
+
+Cache = KeyValueCache | None  # None: nothing was read before, or it is read again

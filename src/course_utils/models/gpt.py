@@ -10,8 +10,8 @@ from course_utils.attention_masks import Mask, real_positions, visible_keys
 from course_utils.checks import require
 
 from .base import Config, init_normal
-from .generation import Start, Writer
-from .layers import Cache, Dropout, FeedForward, KeyValueCache, SelfAttention
+from .generation import Cache, KeyValueCache, NextLogits, Writer
+from .layers import Dropout, FeedForward, SelfAttention
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class GptBlock(nn.Module):
         self.feed_forward = FeedForward(config, "gelu_tanh")
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask = None, cache: Cache = None) -> Tensor:
         """(B, T, d) → (B, T, d); without a mask, each position sees what is left of it."""
         x = x + self.dropout(self.attention(self.attention_norm(x), mask, cache))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
@@ -63,10 +63,15 @@ class Gpt(Writer):
             for last in (block.attention.output, block.feed_forward.down):
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.num_layers) ** 0.5)
 
-    def hidden_states(
-        self, input_ids: Tensor, attention_mask: Mask = None, cache: Cache = None
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Mask = None,
+        cache: Cache = None,
+        *,
+        select: Tensor | None = None,
     ) -> Tensor:
-        """Read ids (B, T) from left to right into the last hidden states (B, T, d).
+        """Vocabulary logits (B, T, V) at every position; with `select` only there, (selected, V).
 
         Args:
             input_ids: token ids, (B, T); with a cache only the new ones.
@@ -74,6 +79,19 @@ class Gpt(Writer):
                 (B, T, T) for packed documents. Positions count real tokens, so padding on the
                 left changes nothing (Hugging Face does the same inside `generate` only).
             cache: keys and values of the tokens before, from earlier calls.
+            select: where logits are wanted, bool (B, T).
+
+        Raises:
+            ValueError: ids, mask or `select` of a wrong shape, dtype or range.
+        """
+        return self.logits(self.hidden_states(input_ids, attention_mask, cache), select)
+
+    def hidden_states(
+        self, input_ids: Tensor, attention_mask: Mask = None, cache: Cache = None
+    ) -> Tensor:
+        """Read ids (B, T) from left to right into the last hidden states (B, T, d).
+
+        Arguments as of `forward`.
 
         Raises:
             ValueError: ids or mask of a wrong shape, dtype or range.
@@ -81,15 +99,15 @@ class Gpt(Writer):
         past = cache.length if cache else 0
         return self.read(input_ids, self.check_inputs(input_ids, attention_mask, past), cache)
 
-    def read(
-        self, input_ids: Tensor, mask: Tensor | None, cache: KeyValueCache | None = None
-    ) -> Tensor:
+    def read(self, input_ids: Tensor, mask: Mask = None, cache: Cache = None) -> Tensor:
         """Do the work of `hidden_states`, for inputs that have been checked."""
-        past, new = (cache.length if cache else 0), input_ids.size(1)
-        x = self.dropout(self.token_embedding(input_ids) + self.positions(mask, past, new))
-        seen = self.look_back(mask, past, new)
+        past = cache.length if cache else 0
+        new = input_ids.size(1)
+        x = self.token_embedding(input_ids) + self.positions(mask, past, new)  # (B, T, d)
+        x = self.dropout(x)
+        visible = self.look_back(mask, past, new)
         for block in self.blocks:
-            x = block(x, seen, cache)
+            x = block(x, visible, cache)
         if cache is not None:
             cache.length += new
         return self.final_norm(x)
@@ -105,14 +123,17 @@ class Gpt(Writer):
         if mask is None and (past == 0 or new == 1):
             return None
         if mask is None:
-            mask = torch.ones(1, past + new, device=self.token_embedding.weight.device)
+            device = self.token_embedding.weight.device
+            mask = torch.ones(1, past + new, dtype=torch.bool, device=device)
         return visible_keys(mask, new, causal=True)
 
-    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:
+    def vocabulary_projection(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:
         """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), no bias."""
         return hidden, self.token_embedding.weight, None
 
-    def start(self, prompts: Tensor, mask: Mask, most: int, use_cache: bool) -> Start:
+    def start(
+        self, prompts: Tensor, mask: Mask, most: int, use_cache: bool
+    ) -> tuple[Tensor, NextLogits]:
         """Begin at the prompts; see `Writer`."""
         mask = self.check_inputs(prompts, mask, more=most)
         ends = mask is None or (mask.dim() == 2 and bool(mask[:, -1].all()))
@@ -120,9 +141,9 @@ class Gpt(Writer):
         length = prompts.size(1)
         cache = KeyValueCache(length + most) if use_cache else None
 
-        def step(ids: Tensor) -> Tensor:
+        def next_logits(ids: Tensor) -> Tensor:
             new = ids if cache is None else ids[:, cache.length :]
             grown = None if mask is None else F.pad(mask.long(), (0, ids.size(1) - length), value=1)
-            return F.linear(*self.project(self.read(new, grown, cache)[:, -1]))
+            return self.logits(self.read(new, grown, cache)[:, -1])
 
-        return prompts, step
+        return prompts, next_logits

@@ -62,9 +62,12 @@ class Head(nn.Module):
         self.dropout = Dropout(backbone.config.dropout if dropout is None else dropout)
         self.output = small_linear(backbone.config.hidden_size, num_outputs)
 
-    def forward(self, input_ids: Tensor, attention_mask: Mask = None, **inputs: Tensor) -> Outputs:
-        """Read ids (B, T) and answer, as the class says."""
-        hidden = self.backbone.hidden_states(input_ids, attention_mask, **inputs)
+    def forward(
+        self, input_ids: Tensor, attention_mask: Mask = None, token_type_ids: Tensor | None = None
+    ) -> Outputs:
+        """Read ids (B, T) and answer, as the class says; only a Bert has segments."""
+        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        hidden = self.backbone.hidden_states(input_ids, attention_mask, **segments)  # (B, T, d)
         return self.answer(hidden, attention_mask)
 
 

@@ -8,22 +8,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from course_utils.attention_masks import Mask, visible_keys
 from course_utils.checks import check_ids, require
 
 from .base import Config
-from .generation import Start, Writer
-from .layers import (
-    Cache,
-    CrossAttention,
-    Dropout,
-    FeedForward,
-    KeyValueCache,
-    SelfAttention,
-    add_mask,
-)
+from .generation import Cache, KeyValueCache, NextLogits, Writer
+from .layers import CrossAttention, Dropout, FeedForward, SelfAttention, add_mask
 
 # What a decoder block sees of the inputs: the encoder's keys and values, and where it may look.
 Memory = tuple[tuple[Tensor, Tensor], Mask]
@@ -54,7 +45,8 @@ class T5Config(Config):
     def __post_init__(self) -> None:
         """Check the sizes."""
         super().__post_init__()
-        buckets, furthest = self.relative_buckets, self.relative_max_distance
+        buckets = self.relative_buckets
+        furthest = self.relative_max_distance
         fits = buckets >= 4 and buckets % 4 == 0 and furthest > buckets // 2
         what = f"relative_buckets {buckets} must be a multiple of 4, and relative_max_distance"
         require(fits, f"{what} {furthest} exceed half of them, which hold one distance each")
@@ -71,20 +63,27 @@ class RelativePositionBias(nn.Module):
 
     def __init__(self, config: T5Config, two_way: bool) -> None:
         super().__init__()
-        self.num_buckets, self.two_way = config.relative_buckets, two_way
+        self.two_way = two_way
+        self.num_buckets = config.relative_buckets
         self.max_distance = config.relative_max_distance
         self.bias = nn.Embedding(self.num_buckets, config.num_heads)
 
     def buckets(self, distance: Tensor) -> Tensor:
         """Map key position minus query position (any shape) to bucket numbers."""
-        half = self.num_buckets // 2 if self.two_way else self.num_buckets
-        side = (distance > 0).long() * half if self.two_way else 0
-        steps = distance.abs() if self.two_way else (-distance).clamp(min=0)
-        exact = half // 2
+        if self.two_way:  # half of the buckets for each direction
+            available = self.num_buckets // 2
+            first = (distance > 0).long() * available
+            steps = distance.abs()
+        else:
+            available = self.num_buckets
+            first = 0
+            steps = (-distance).clamp(min=0)
+        exact = available // 2
         # clamp(min=1) only keeps log finite: those entries take the exact branch below
-        growth = (steps.clamp(min=1) / exact).log() / math.log(self.max_distance / exact)
-        far = (exact + (growth * (half - exact)).long()).clamp(max=half - 1)
-        return side + torch.where(steps < exact, steps, far)
+        ratio = steps.clamp(min=1).float() / exact  # float32 whatever the caller's default is
+        growth = ratio.log() / math.log(self.max_distance / exact)
+        far = (exact + (growth * (available - exact)).long()).clamp(max=available - 1)
+        return first + torch.where(steps < exact, steps, far)
 
     def forward(self, mask: Tensor) -> Tensor:
         """Bias of every position (query) over every other (key), −∞ where it may not look.
@@ -102,7 +101,9 @@ class T5Block(nn.Module):
 
     def __init__(self, config: T5Config, decoder: bool) -> None:
         super().__init__()
-        d, eps, p = config.hidden_size, config.layer_norm_eps, config.dropout
+        d = config.hidden_size
+        eps = config.layer_norm_eps
+        p = config.dropout
         self.attention_norm = nn.RMSNorm(d, eps)
         # not scaled by 1/√D: T5 puts that factor into the initial weights instead
         self.attention = SelfAttention(config, bias=False, scale=1.0)
@@ -115,7 +116,7 @@ class T5Block(nn.Module):
         self.dropout = Dropout(p)
 
     def forward(
-        self, x: Tensor, mask: Tensor, memory: Memory | None, cache: KeyValueCache | None
+        self, x: Tensor, mask: Tensor, memory: Memory | None = None, cache: Cache = None
     ) -> Tensor:
         """(B, T, d) → (B, T, d); only a decoder's block has a `memory`."""
         x = x + self.dropout(self.attention(self.attention_norm(x), mask, cache))
@@ -170,14 +171,36 @@ class T5(Writer):
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
             elif isinstance(module, nn.Embedding):  # of the tokens, or of relative positions
-                is_token = module is self.token_embedding
-                nn.init.normal_(module.weight, std=1.0 if is_token else config.hidden_size**-0.5)
+                std = 1.0 if module is self.token_embedding else config.hidden_size**-0.5
+                nn.init.normal_(module.weight, std=std)
         for module in self.modules():
             if isinstance(module, SelfAttention):
                 queries = module.query_key_value.weight[: module.output.in_features]
                 queries *= config.head_size**-0.5
             elif isinstance(module, CrossAttention):
                 module.query.weight *= config.head_size**-0.5
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        decoder_input_ids: Tensor,
+        attention_mask: Mask = None,
+        *,
+        select: Tensor | None = None,
+    ) -> Tensor:
+        """Vocabulary logits (B, T, V) at every target; with `select` only there, (selected, V).
+
+        Args:
+            input_ids: token ids of the inputs, (B, S).
+            decoder_input_ids: targets shifted right, (B, T).
+            attention_mask: of the inputs, 1 = real token, 0 = padding, (B, S).
+            select: where logits are wanted, bool (B, T).
+
+        Raises:
+            ValueError: ids, mask or `select` of a wrong shape, dtype or range.
+        """
+        hidden = self.hidden_states(input_ids, decoder_input_ids, attention_mask)  # (B, T, d)
+        return self.logits(hidden, select)
 
     def encode(self, input_ids: Tensor, attention_mask: Mask = None) -> Tensor:
         """Read ids (B, S) from both sides: (B, S, d).
@@ -198,8 +221,9 @@ class T5(Writer):
         if attention_mask is not None and attention_mask.dim() > 2:
             shape = f"attention_mask {(*attention_mask.shape,)} keeps documents of one row apart"
             raise ValueError(f"{shape}, which T5's decoder cannot: give each its own row")
-        seen = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
-        return [(block.cross_attention.keys_values(encoded), seen) for block in self.decoder.blocks]
+        visible = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
+        blocks = self.decoder.blocks
+        return [(block.cross_attention.keys_values(encoded), visible) for block in blocks]
 
     def decode(self, ids: Tensor, memory: list[Memory], cache: Cache = None) -> Tensor:
         """Read the target so far, looking back at it and over at the encoder: (B, T, d).
@@ -227,7 +251,7 @@ class T5(Writer):
     def hidden_states(
         self, input_ids: Tensor, decoder_input_ids: Tensor, attention_mask: Mask = None
     ) -> Tensor:
-        """Last hidden states of the decoder (B, T, d) for inputs (B, S) and targets (B, T).
+        """Last hidden states of the decoder (B, T, d); arguments as of `forward`.
 
         Raises:
             ValueError: ids or mask of a wrong shape, dtype or range.
@@ -238,19 +262,22 @@ class T5(Writer):
         require(len(input_ids) == len(decoder_input_ids), f"{pair}: they must be pairs")
         return self.decode(decoder_input_ids, memory)
 
-    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:
+    def vocabulary_projection(self, hidden: Tensor) -> tuple[Tensor, Tensor, None]:
         """What makes logits of hidden states (…, d): input (…, d), matrix (V, d), no bias."""
         if self.config.scale_logits:
             hidden = hidden * self.config.hidden_size**-0.5
-        return hidden, (self.token_embedding if self.config.tied else self.head).weight, None
+        matrix = self.token_embedding.weight if self.config.tied else self.head.weight
+        return hidden, matrix, None
 
-    def start(self, inputs: Tensor, mask: Mask, most: int, use_cache: bool) -> Start:
+    def start(
+        self, inputs: Tensor, mask: Mask, most: int, use_cache: bool
+    ) -> tuple[Tensor, NextLogits]:
         """Read the inputs, and begin at `decoder_start_token_id`; see `Writer`."""
         memory = self.keys_values(self.encode(inputs, mask), mask)
         cache = KeyValueCache(most) if use_cache else None
 
-        def step(ids: Tensor) -> Tensor:
+        def next_logits(ids: Tensor) -> Tensor:
             new = ids if cache is None else ids[:, cache.length :]
-            return F.linear(*self.project(self.decode(new, memory, cache)[:, -1]))
+            return self.logits(self.decode(new, memory, cache)[:, -1])
 
-        return inputs.new_full((len(inputs), 1), self.config.decoder_start_token_id), step
+        return inputs.new_full((len(inputs), 1), self.config.decoder_start_token_id), next_logits

@@ -6,12 +6,10 @@ from functools import cached_property
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from course_utils.attention_masks import Mask
 from course_utils.checks import check_ids, check_mask, check_predictions
-from course_utils.objectives.projected import projected_loss
 
 IGNORE_INDEX = -100
 
@@ -45,6 +43,18 @@ class Batch:
         """The largest label, or -100 when nothing is predicted."""
         return int(self.labels.max()) if self.labels.numel() else IGNORE_INDEX
 
+    def labels_for(self, logits: Tensor) -> Tensor:
+        """The labels that belong to `logits`, of their shape without the last dimension.
+
+        All labels (batch, length) for logits (batch, length, vocab); those that are predicted,
+        (num_predicted,), for (num_predicted, vocab), as a model gives it with
+        `select=batch.predicted`. Raises what `check_predictions` does.
+        """
+        shape = tuple(logits.shape)
+        check_predictions(shape, self.labels, self.num_predicted, self.highest_label)
+        whole = logits.shape[:-1] == self.labels.shape
+        return self.labels if whole else self.labels[self.predicted]
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Return a batch of what `function` makes of every tensor."""
 
@@ -62,27 +72,9 @@ class Batch:
         return moved
 
 
-Projection = tuple[Tensor, Tensor, Tensor | None]
-
-
-def token_loss(logits: Tensor | Projection, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the predicted tokens of `batch`, in nats per predicted token.
-
-    `logits` is (batch, length, vocab), or (num_predicted, vocab) as a model gives it with
-    `select=batch.predicted`; or what makes them, `model.project(hidden)`: the same loss in half
-    the time, since all logits are never held at once. Raises what `check_predictions` does.
-    """
-    lazy = isinstance(logits, tuple)
-    shape = (*logits[0].shape[:-1], len(logits[1])) if lazy else tuple(logits.shape)
-    check_predictions(shape, batch.labels, batch.num_predicted, batch.highest_label)
-    whole = shape[:-1] == batch.labels.shape
-    labels = batch.labels if whole else batch.labels[batch.predicted]
-    if lazy:
-        hidden, weight, bias = logits
-        kept = labels != IGNORE_INDEX
-        return projected_loss(hidden[kept], weight, bias, labels[kept])
-    # Labels of -100 are left out of the sum *and* of the number it is divided by.
-    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE_INDEX)
+def labels_at(predicted: Tensor, ids: Tensor) -> Tensor:
+    """The ids themselves where `predicted` (bool, of their shape) says so, else `IGNORE_INDEX`."""
+    return ids.long().masked_fill(~predicted, IGNORE_INDEX)
 
 
 def choose(candidates: Tensor, counts: Tensor, generator: torch.Generator) -> Tensor:
@@ -97,8 +89,9 @@ def choose(candidates: Tensor, counts: Tensor, generator: torch.Generator) -> Te
 
 
 def uniform(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
-    """Uniform numbers in [0, 1), drawn on the generator's device and then moved to `device`."""
-    return torch.rand(shape, generator=generator, device=generator.device).to(device)
+    """Float32 numbers in [0, 1), drawn on the generator's device and then moved to `device`."""
+    drawn = torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float32)
+    return drawn.to(device)
 
 
 def real_tokens(ids: Tensor, mask: Mask = None, vocab_size: int | None = None) -> Tensor:

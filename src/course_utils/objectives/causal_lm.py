@@ -5,12 +5,13 @@
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from course_utils.attention_masks import visibility
 from course_utils.checks import check_like
 
-from .batch import IGNORE_INDEX, Batch, real_tokens, token_loss
+from .batch import IGNORE_INDEX, Batch, labels_at, real_tokens
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -22,7 +23,8 @@ def loss(logits: Tensor, batch: Batch) -> Tensor:
     t, and are not shifted again. `logits`: (batch, length, vocab) or (num_predicted, vocab).
     Source: Radford et al. 2018, eq. 1.
     """
-    return token_loss(logits, batch)
+    labels = batch.labels_for(logits)  # −100 at padding, and where a new document begins
+    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE_INDEX)
 
 
 def corrupt(
@@ -36,7 +38,7 @@ def corrupt(
     """Inputs ids[:, :-1] and labels ids[:, 1:]: the one shift, here and nowhere else.
 
     Padding is known by `attention_mask` alone. Where the pad id is also the end-of-text id, as is
-    usual with GPT-2, a comparison with that id would hide every true end of text from the loss.
+    usual with GPT-2, a comparison with that id would keep every true end of text out of the loss.
     A token whose predecessor is padding is not predicted.
 
     With `document_ids` (batch, length) the attention mask becomes (batch, length-1, length-1):
@@ -49,16 +51,14 @@ def corrupt(
     Raises ValueError for wrong shapes or dtypes, and ids outside `vocab_size` if given.
     """
     real = real_tokens(ids, attention_mask, vocab_size)
-    before, after = slice(None, -1), slice(1, None)
-    target = real[:, before] & real[:, after]
-    visible = real[:, before]
+    predicted = real[:, :-1] & real[:, 1:]
+    visible = real[:, :-1]
     if document_ids is not None:
         check_like(ids, document_ids=document_ids)
-        documents = document_ids[:, before]
-        target = target & (documents == document_ids[:, after])
-        visible = visibility(visible, "left", document_ids=documents)
-    labels = ids[:, after].long().masked_fill(~target, IGNORE_INDEX)
-    return Batch({"input_ids": ids[:, before].long(), "attention_mask": visible}, labels)
+        predicted = predicted & (document_ids[:, :-1] == document_ids[:, 1:])
+        visible = visibility(visible, "left", document_ids=document_ids[:, :-1])
+    inputs = {"input_ids": ids[:, :-1].long(), "attention_mask": visible}
+    return Batch(inputs, labels_at(predicted, ids[:, 1:]))
 
 
 def settings(tokenizer: Any) -> dict[str, Any]:

@@ -1,18 +1,20 @@
-"""Masked language modelling: hide some tokens, predict them from both sides (Devlin et al. 2019).
+"""Masked language modelling: mask some tokens, predict them from both sides (Devlin et al. 2019).
 
-`corrupt` hides, `loss` is Equation 9.1. Masking is dynamic (Liu et al. 2019): a new draw of the
+`corrupt` masks, `loss` is Equation 9.1. Masking is dynamic (Liu et al. 2019): a new draw of the
 generator at every call. For evaluation give a generator with the same seed each time.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from course_utils.checks import check_like, check_rate, check_shares, check_token_ids, require
 
-from .batch import IGNORE_INDEX, Batch, real_tokens, token_loss, uniform
+from .batch import IGNORE_INDEX, Batch, labels_at, real_tokens, uniform
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -23,7 +25,8 @@ def loss(logits: Tensor, batch: Batch) -> Tensor:
     Nats per masked token. Unmasked positions are neither in the sum nor in |M|.
     `logits`: (batch, length, vocab) or (num_predicted, vocab). Source: Devlin et al. 2019, §3.1.
     """
-    return token_loss(logits, batch)
+    labels = batch.labels_for(logits)  # −100 where nothing is masked
+    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE_INDEX)
 
 
 def corrupt(
@@ -41,7 +44,7 @@ def corrupt(
     token_type_ids: Tensor | None = None,
     word_ids: Tensor | None = None,
 ) -> Batch:
-    """Hide a share `rate` of the tokens of `ids` (batch, length) and make them the labels.
+    """Mask a share `rate` of the tokens of `ids` (batch, length) and make them the labels.
 
     `count="fixed"` takes max(1, round half up of rate·n) of the n tokens of each row that may be
     chosen, as BERT does (BERT counts [CLS] and [SEP] in n; here they are not);
@@ -56,39 +59,81 @@ def corrupt(
     Raises ValueError for wrong shapes or dtypes, ids outside the vocabulary, shares outside 0..1.
     """
     real = real_tokens(ids, attention_mask, vocab_size)
+    vocabulary = Vocabulary(vocab_size, mask_token_id, tuple(special_ids))
+    chosen = choose_positions(real & vocabulary.ordinary(ids), rate, count, word_ids, generator)
+    masked = replace_chosen(ids, chosen, vocabulary, mask_share, random_share, generator)
+    return Batch(model_inputs(masked, real, token_type_ids), labels_at(chosen, ids))
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Which ids may be chosen, and what they may become."""
+
+    size: int
+    mask_token_id: int
+    special_ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse special ids outside the vocabulary."""
+        named = {f"special_ids[{i}]": special for i, special in enumerate(self.special_ids)}
+        check_token_ids(self.size, mask_token_id=self.mask_token_id, **named)
+
+    def ordinary(self, ids: Tensor) -> Tensor:
+        """True where an id is neither special nor [MASK]; of the shape of `ids`."""
+        special = torch.tensor([*self.special_ids, self.mask_token_id], device=ids.device)
+        return ~torch.isin(ids, special)
+
+    def random_ids(self, like: Tensor, generator: torch.Generator) -> Tensor:
+        """Ordinary ids, all equally likely, in the shape of `like`.
+
+        BERT's and Hugging Face's code draw from the whole vocabulary, so that [PAD] or [SEP] can
+        appear in the middle of a sentence.
+        """
+        ids = torch.arange(self.size, device=like.device)
+        ids = ids[self.ordinary(ids)]
+        require(len(ids) > 0, f"all {self.size} ids are special: no random pieces to draw from")
+        drawn = torch.randint(len(ids), like.shape, generator=generator, device=generator.device)
+        return ids[drawn.to(like.device)]
+
+
+def choose_positions(
+    candidates: Tensor, rate: float, count: str, word_ids: Tensor | None, generator: torch.Generator
+) -> Tensor:
+    """First step: which of the candidates are to be predicted; both bool (batch, length).
+
+    Without `word_ids` each token is a word of its own; so one rule serves both ways of masking.
+    """
     check_rate(rate)
-    check_shares(mask_share, random_share)
-    named = {f"special_ids[{i}]": special for i, special in enumerate(special_ids)}
-    check_token_ids(vocab_size, mask_token_id=mask_token_id, **named)
-    specials = torch.tensor(sorted({*special_ids, mask_token_id}), device=ids.device)
-    maskable = real & ~torch.isin(ids, specials)
-    chosen = _choose(maskable, rate, count, word_ids, generator)
-    pieces = torch.arange(vocab_size, device=ids.device)
-    pieces = pieces[~torch.isin(pieces, specials)]
-    require(len(pieces) > 0, f"all {vocab_size} ids are special: no random pieces to draw from")
-    # One draw decides all three outcomes. With two draws the second share is conditional on the
-    # first (0.5, not 0.1), which is easy to get wrong. The draw is made per piece, also under
-    # whole-word masking, as in BERT's code.
-    draw = uniform(ids.shape, generator, ids.device)
-    # Random pieces are drawn from the non-special ones. BERT's and Hugging Face's code draw from
-    # the whole vocabulary, so [PAD] or [SEP] can appear in the middle of a sentence.
-    index = torch.randint(len(pieces), ids.shape, generator=generator, device=generator.device)
-    replaced = torch.where(draw < mask_share, mask_token_id, pieces[index.to(ids.device)])
-    hidden = torch.where(chosen & (draw < mask_share + random_share), replaced, ids.long())
-    inputs = {"input_ids": hidden, "attention_mask": real}
-    if token_type_ids is not None:
-        check_like(ids, token_type_ids=token_type_ids)
-        inputs["token_type_ids"] = token_type_ids
-    return Batch(inputs, ids.long().masked_fill(~chosen, IGNORE_INDEX))
+    known = count in ("fixed", "independent")
+    require(known, f'count={count!r} must be "fixed" (BERT) or "independent" (Hugging Face)')
+    if word_ids is None:
+        word_ids = torch.arange(candidates.shape[1], device=candidates.device).expand_as(candidates)
+    check_like(candidates, word_ids=word_ids)
+    candidates = candidates & (word_ids >= 0)
+    words = word_ids.clamp(min=0).long()  # (batch, length): the number of each token's word
+    sizes = word_sizes(words, candidates)  # (batch, words): candidates in each word
+    score = uniform(sizes.shape, generator, sizes.device)
+    if count == "independent":
+        chosen_words = score < rate
+    else:
+        chosen_words = words_that_fit(sizes, score, fixed_count(candidates.sum(1), rate))
+    return candidates & chosen_words.gather(1, words)
 
 
-def settings(tokenizer: Any) -> dict[str, Any]:
-    """Arguments of `corrupt` that a Hugging Face tokenizer decides."""
-    return {
-        "mask_token_id": tokenizer.mask_token_id,
-        "vocab_size": len(tokenizer),
-        "special_ids": tokenizer.all_special_ids,
-    }
+def word_sizes(words: Tensor, candidates: Tensor) -> Tensor:
+    """How many candidates each word has, (batch, words)."""
+    num_words = int(words.max()) + 1 if words.numel() else 0
+    none = words.new_zeros(len(words), num_words)
+    return none.scatter_add_(1, words, candidates.long())
+
+
+def words_that_fit(sizes: Tensor, score: Tensor, count: Tensor) -> Tensor:
+    """Words in the order of their scores, until the next would exceed the count; at least one."""
+    order = score.masked_fill(sizes == 0, 2.0).argsort(1)  # words without candidates come last
+    filled = sizes.gather(1, order).cumsum(1)
+    fits = filled <= count[:, None]
+    fits[:, :1] = True
+    return torch.zeros_like(fits).scatter_(1, order, fits)
 
 
 def fixed_count(candidates: Tensor, rate: float) -> Tensor:
@@ -99,29 +144,39 @@ def fixed_count(candidates: Tensor, rate: float) -> Tensor:
     return torch.minimum(rounded.clamp(min=1).to(candidates.device), candidates)
 
 
-def _choose(
-    maskable: Tensor, rate: float, count: str, word_ids: Tensor | None, generator: torch.Generator
+def replace_chosen(
+    ids: Tensor,
+    chosen: Tensor,
+    vocabulary: Vocabulary,
+    mask_share: float,
+    random_share: float,
+    generator: torch.Generator,
 ) -> Tensor:
-    """Whole words in random order, until the next would exceed the count; at least one word.
+    """Second step: what the model sees at the chosen positions: [MASK], a random id, or the id."""
+    check_shares(mask_share, random_share)
+    # One draw decides all three outcomes. With two draws the second share is conditional on the
+    # first (0.5, not 0.1), which is easy to get wrong. The draw is made per piece, also under
+    # whole-word masking, as in BERT's code.
+    draw = uniform(ids.shape, generator, ids.device)
+    becomes_mask = chosen & (draw < mask_share)
+    becomes_random = chosen & (draw >= mask_share) & (draw < mask_share + random_share)
+    masked = torch.where(becomes_random, vocabulary.random_ids(ids, generator), ids.long())
+    return masked.masked_fill(becomes_mask, vocabulary.mask_token_id)
 
-    Without `word_ids` each token is a word of its own.
-    """
-    known = count in ("fixed", "independent")
-    require(known, f'count={count!r} must be "fixed" (BERT) or "independent" (Hugging Face)')
-    if word_ids is None:
-        word_ids = torch.arange(maskable.shape[1], device=maskable.device).expand_as(maskable)
-    check_like(maskable, word_ids=word_ids)
-    maskable = maskable & (word_ids >= 0)
-    words = word_ids.clamp(min=0).long()
-    num_words = int(words.max()) + 1 if words.numel() else 0
-    size = words.new_zeros(len(words), num_words).scatter_add_(1, words, maskable.long())
-    score = uniform(size.shape, generator, size.device)
-    if count == "independent":
-        taken = score < rate
-    else:
-        order = score.masked_fill(size == 0, 2.0).argsort(1)
-        filled = size.gather(1, order).cumsum(1)
-        fits = filled <= fixed_count(maskable.sum(1), rate)[:, None]
-        fits[:, :1] = True
-        taken = torch.zeros_like(fits).scatter_(1, order, fits)
-    return maskable & taken.gather(1, words)
+
+def model_inputs(ids: Tensor, real: Tensor, token_type_ids: Tensor | None) -> dict[str, Tensor]:
+    """The keyword arguments of a Bert."""
+    inputs = {"input_ids": ids, "attention_mask": real}
+    if token_type_ids is not None:
+        check_like(ids, token_type_ids=token_type_ids)
+        inputs["token_type_ids"] = token_type_ids
+    return inputs
+
+
+def settings(tokenizer: Any) -> dict[str, Any]:
+    """Arguments of `corrupt` that a Hugging Face tokenizer decides."""
+    return {
+        "mask_token_id": tokenizer.mask_token_id,
+        "vocab_size": len(tokenizer),
+        "special_ids": tokenizer.all_special_ids,
+    }

@@ -1,7 +1,7 @@
 """The objective as a dial: each row is corrupted by one of several denoisers (Tay et al. 2023).
 
-A denoiser is three numbers: how much is hidden (`rate`), in how long pieces (`mean_span`), and
-whether the hidden part is scattered or is the end of the text (`suffix`). Span corruption is one
+A denoiser is three numbers: how much is masked (`rate`), in how long spans (`mean_span`), and
+whether the masked part is scattered or is the end of the text (`suffix`). Span corruption is one
 setting, a prefix language model another.
 """
 
@@ -17,7 +17,7 @@ from . import span_corruption
 from .batch import Batch, real_tokens
 from .span_corruption import Vocabulary, from_noise_mask, noise_mask, row_lengths, suffix_mask
 
-loss = span_corruption.loss  # Equation 9.3, whatever was hidden
+loss = span_corruption.loss  # Equation 9.3, whatever was masked
 
 
 @dataclass(frozen=True)
@@ -65,26 +65,47 @@ def corrupt(
     row's mode. Otherwise as `span_corruption.corrupt`. Raises ValueError for no denoisers, or a
     mode without a token.
     """
+    modes = check_modes(denoisers, mode_token_ids, vocab_size)
+    real = real_tokens(ids, attention_mask)
+    drawn = draw_denoisers(denoisers, len(ids), generator)
+    noise = mixed_noise(drawn, row_lengths(real), ids.shape[1], generator)
+    layout = {"attention_mask": real, "vocab_size": vocab_size}
+    if mode_token_ids:
+        layout["mode_ids"] = torch.tensor([modes[d.mode] for d in drawn], dtype=torch.long)
+    return from_noise_mask(ids, noise, vocabulary, **layout)
+
+
+def check_modes(
+    denoisers: Sequence[Denoiser], mode_token_ids: dict[str, int] | None, vocab_size: int | None
+) -> dict[str, int]:
+    """Refuse no denoisers, and modes without a token of the vocabulary, if modes have tokens."""
     modes = mode_token_ids or {d.mode: 0 for d in denoisers}
     missing = sorted({d.mode for d in denoisers} - modes.keys())
     what = f"{len(denoisers)} denoisers, modes without a token: {missing}"
     remedy = "give at least one denoiser and one token for each mode"
     require(len(denoisers) > 0 and not missing, f"{what}; {remedy}")
     check_token_ids(vocab_size, **{f"mode_token_ids[{m}]": i for m, i in modes.items()})
-    real = real_tokens(ids, attention_mask)
-    even = torch.ones(len(denoisers), device=generator.device)
-    chosen = torch.multinomial(even, max(1, len(ids)), replacement=True, generator=generator)
-    chosen = chosen.cpu()[: len(ids)]
-    # one setting a row, (batch,)
-    rate = torch.tensor([d.rate for d in denoisers], dtype=torch.float64)[chosen]
-    mean_span = torch.tensor([float(d.mean_span) for d in denoisers])[chosen]
-    at_end = torch.tensor([d.suffix for d in denoisers])[chosen].to(ids.device)
-    mode_ids = torch.tensor([modes[d.mode] for d in denoisers])[chosen] if mode_token_ids else None
-    lengths, width = row_lengths(real), ids.shape[1]
+    return modes
+
+
+def draw_denoisers(
+    denoisers: Sequence[Denoiser], rows: int, generator: Generator
+) -> list[Denoiser]:
+    """A denoiser for each row, all equally likely."""
+    even = torch.ones(len(denoisers), device=generator.device, dtype=torch.float32)
+    drawn = torch.multinomial(even, max(1, rows), replacement=True, generator=generator)
+    return [denoisers[number] for number in drawn[:rows].tolist()]
+
+
+def mixed_noise(
+    drawn: Sequence[Denoiser], lengths: Tensor, width: int, generator: Generator
+) -> Tensor:
+    """What each row's denoiser masks: bool (batch, width), True = masked."""
+    rate = torch.tensor([d.rate for d in drawn], dtype=torch.float64)  # (batch,), as the next two
+    mean_span = torch.tensor([d.mean_span for d in drawn], dtype=torch.float32)
+    at_end = torch.tensor([d.suffix for d in drawn], dtype=torch.bool, device=lengths.device)
     spans = noise_mask(lengths, width, rate, mean_span, generator)
-    noise = torch.where(at_end[:, None], suffix_mask(lengths, width, rate), spans)
-    layout = {"attention_mask": real, "vocab_size": vocab_size, "mode_ids": mode_ids}
-    return from_noise_mask(ids, noise, vocabulary, **layout)
+    return torch.where(at_end[:, None], suffix_mask(lengths, width, rate), spans)
 
 
 settings = span_corruption.settings

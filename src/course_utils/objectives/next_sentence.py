@@ -15,9 +15,10 @@ from course_utils.checks import require
 from course_utils.data.batches import pad
 
 from . import masked_lm
-from .batch import IGNORE_INDEX, Batch
+from .batch import IGNORE_INDEX, Batch, uniform
 
-IS_NEXT, IS_RANDOM = 0, 1  # Google's and Hugging Face's order
+IS_NEXT = 0  # Google's and Hugging Face's order
+IS_RANDOM = 1
 
 Document = Sequence[Sequence[int]]
 
@@ -59,28 +60,44 @@ def make_pairs(
     (pairs, longest pair), and no token labels: add them with `mask`. Raises ValueError for fewer
     than two documents with text, no document with two sentences, or a `max_length` under 5.
     """
-    filled = [[list(s) for s in document if len(s)] for document in documents]
+    filled = [[sentence for sentence in document if len(sentence)] for document in documents]
     filled = [document for document in filled if document]
-    starts = [(d, s) for d, document in enumerate(filled) for s in range(len(document) - 1)]
-    what = f"{len(filled)} documents with text, {len(starts)} sentences that have a next one"
-    needed = "pairs need 2 documents, 1 next sentence, 5 tokens"
-    enough = len(filled) >= 2 and len(starts) > 0 and max_length >= 5
-    require(enough, f"{what}, max_length={max_length}: {needed}")
-    is_random = torch.rand(len(starts), generator=generator, device=generator.device) < 0.5
-    rows = []
+    starts = sentences_with_a_next(filled, max_length)
+    is_random = uniform((len(starts),), generator, torch.device("cpu")) < 0.5
+    pairs = []
     for (d, s), random in zip(starts, is_random.tolist(), strict=True):
-        second = _other_sentence(filled, d, generator) if random else filled[d][s + 1]
-        a, b = _truncate([*filled[d][s]], [*second], max_length - 3)
-        rows.append(([cls_token_id, *a, sep_token_id], [*b, sep_token_id]))
+        second = other_sentence(filled, d, generator) if random else filled[d][s + 1]
+        pairs.append(truncate(filled[d][s], second, max_length - 3))
+    inputs = pair_inputs(pairs, cls_token_id, sep_token_id, pad_token_id)
+    no_labels = torch.full_like(inputs["input_ids"], IGNORE_INDEX)
+    return Batch(inputs, no_labels, torch.where(is_random, IS_RANDOM, IS_NEXT))
+
+
+def sentences_with_a_next(documents: Sequence[Document], max_length: int) -> list[tuple[int, int]]:
+    """Places (document, sentence) of all sentences that are followed by another one.
+
+    Raises ValueError where these documents give no pairs.
+    """
+    starts = [(d, s) for d, document in enumerate(documents) for s in range(len(document) - 1)]
+    what = f"{len(documents)} documents with text, {len(starts)} sentences that have a next one"
+    needed = "pairs need 2 documents, 1 next sentence, 5 tokens"
+    enough = len(documents) >= 2 and len(starts) > 0 and max_length >= 5
+    require(enough, f"{what}, max_length={max_length}: {needed}")
+    return starts
+
+
+def pair_inputs(
+    pairs: Sequence[tuple[list[int], list[int]]], cls: int, sep: int, pad_token_id: int
+) -> dict[str, Tensor]:
+    """[CLS] A [SEP] B [SEP] of every pair, as a Bert reads them."""
+    rows = [([cls, *a, sep], [*b, sep]) for a, b in pairs]
     # 0 in the first part, 1 in the second, −1 for padding
-    types = pad([[0] * len(a) + [1] * len(b) for a, b in rows], -1)
-    inputs = {
-        "input_ids": pad([a + b for a, b in rows], pad_token_id),
+    types = pad([[0] * len(first) + [1] * len(second) for first, second in rows], -1)
+    return {
+        "input_ids": pad([first + second for first, second in rows], pad_token_id),
         "attention_mask": types >= 0,
         "token_type_ids": types.clamp(min=0),
     }
-    labels = torch.where(is_random.cpu(), IS_RANDOM, IS_NEXT)
-    return Batch(inputs, torch.full_like(types, IGNORE_INDEX), labels)
 
 
 def mask(pairs: Batch, **masking: Any) -> Batch:
@@ -90,18 +107,24 @@ def mask(pairs: Batch, **masking: Any) -> Batch:
     return replace(masked, next_sentence_label=pairs.next_sentence_label)
 
 
-def _other_sentence(documents: list[Document], d: int, generator: Generator) -> Sequence[int]:
+def other_sentence(documents: list[Document], d: int, generator: Generator) -> Sequence[int]:
+    """A sentence of any document but number `d`."""
     # Drawn among the others, then skipping d: no try-again loop, and never the same document.
-    other = _below(len(documents) - 1, generator)
-    document = documents[other + (other >= d)]
-    return document[_below(len(document), generator)]
+    number = below(len(documents) - 1, generator)
+    if number >= d:
+        number += 1
+    return documents[number][below(len(documents[number]), generator)]
 
 
-def _below(n: int, generator: Generator) -> int:
+def below(n: int, generator: Generator) -> int:
+    """A random number from 0 to n − 1."""
     return int(torch.randint(n, (), generator=generator, device=generator.device))
 
 
-def _truncate(a: list[int], b: list[int], room: int) -> tuple[list[int], list[int]]:
+def truncate(a: Sequence[int], b: Sequence[int], room: int) -> tuple[list[int], list[int]]:
+    """Both parts, without the last tokens of the longer one (of B when equal) until they fit."""
+    a, b = list(a), list(b)
     while len(a) + len(b) > room:
-        (a if len(a) > len(b) else b).pop()
+        longer = a if len(a) > len(b) else b
+        longer.pop()
     return a, b

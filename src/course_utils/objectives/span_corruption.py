@@ -9,6 +9,7 @@ is the special case of one span that runs to the end, `loss` is Equation 9.3.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Generator, Tensor
 
 from course_utils.checks import check_like, check_rate, check_right_padded, check_token_ids, require
 
-from .batch import IGNORE_INDEX, Batch, choose, real_tokens, token_loss, uniform
+from .batch import IGNORE_INDEX, Batch, choose, labels_at, real_tokens, uniform
 
 PerRow = Tensor | float  # one number for each row, (batch,), or one for all
 
@@ -31,7 +32,8 @@ def loss(logits: Tensor, batch: Batch) -> Tensor:
     `logits`: (batch, target length, vocab) or (num_predicted, vocab).
     Source: Raffel et al. 2020, §3.1.4.
     """
-    return token_loss(logits, batch)
+    labels = batch.labels_for(logits)  # −100 at padding
+    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE_INDEX)
 
 
 @dataclass(frozen=True)
@@ -85,18 +87,20 @@ def corrupt(
     rate: float = 0.15,
     mean_span: float = 3.0,
     attention_mask: Tensor | None = None,
-    **layout: Any,
+    final_sentinel: bool = False,
+    vocab_size: int | None = None,
 ) -> Batch:
     """Draw spans in each row of `ids` (batch, length) by T5's rule and make the batch.
 
     `ids` are raw tokens, right-padded if `attention_mask` says so, without end token: it is added
-    to inputs and targets. About `rate` of the tokens are hidden, in spans of mean length
-    `mean_span`. `layout` are `final_sentinel` and `vocab_size`, see `from_noise_mask`, whose errors
-    it raises too; ValueError for a rate or span out of range.
+    to inputs and targets. About `rate` of the tokens are masked, in spans of mean length
+    `mean_span`. For `final_sentinel` and `vocab_size` see `from_noise_mask`, whose errors it raises
+    too; ValueError for a rate or span out of range.
     """
     check_rate(rate)
     real = real_tokens(ids, attention_mask)
     noise = noise_mask(row_lengths(real), ids.shape[1], rate, mean_span, generator)
+    layout = {"final_sentinel": final_sentinel, "vocab_size": vocab_size}
     return from_noise_mask(ids, noise, vocabulary, attention_mask=real, **layout)
 
 
@@ -107,17 +111,19 @@ def prefix_lm(
     generator: Generator,
     rate: float | None = None,
     attention_mask: Tensor | None = None,
-    **layout: Any,
+    final_sentinel: bool = False,
+    vocab_size: int | None = None,
 ) -> Batch:
     """Span corruption with one span that runs to the end: the decoder continues the text.
 
-    The last round(rate·n) tokens of each row are hidden, at least 1; with `rate=None` the split is
-    drawn uniformly (Raffel et al. 2020, §3.2.1). The prefix keeps at least one token.
+    The last round(rate·n) tokens of each row are masked, at least 1; with `rate=None` their share
+    is drawn uniformly (Raffel et al. 2020, §3.2.1). The prefix keeps at least one token.
     """
     real = real_tokens(ids, attention_mask)
     lengths = row_lengths(real)
     share = uniform(lengths.shape, generator, ids.device) if rate is None else rate
     noise = suffix_mask(lengths, ids.shape[1], share)
+    layout = {"final_sentinel": final_sentinel, "vocab_size": vocab_size}
     return from_noise_mask(ids, noise, vocabulary, attention_mask=real, **layout)
 
 
@@ -143,12 +149,14 @@ def span_counts(length: Tensor | int, rate: PerRow, mean_span: PerRow) -> tuple[
     which T5's code leaves unchecked at high rates.
     """
     length = torch.as_tensor(length)
-    device, length = length.device, length.cpu()  # some devices lack float64
-    tokens = (length * torch.as_tensor(rate, dtype=torch.float64).cpu()).round().long().clamp(min=1)
-    tokens = torch.minimum(tokens, (length - 1).clamp(min=0))
-    spans = (tokens.double() / torch.as_tensor(mean_span).cpu()).round().long().clamp(min=1)
-    spans = torch.minimum(spans, torch.minimum(tokens, length - tokens))
-    return tokens.to(device), spans.to(device)
+    on_cpu = length.cpu()  # some devices lack float64
+    share = torch.as_tensor(rate, dtype=torch.float64).cpu()
+    mean = torch.as_tensor(mean_span, dtype=torch.float32).cpu()
+    tokens = (on_cpu * share).round().long().clamp(min=1)
+    tokens = torch.minimum(tokens, (on_cpu - 1).clamp(min=0))
+    spans = (tokens.double() / mean).round().long().clamp(min=1)
+    spans = torch.minimum(spans, torch.minimum(tokens, on_cpu - tokens))
+    return tokens.to(length.device), spans.to(length.device)
 
 
 def lengths(
@@ -171,6 +179,7 @@ def lengths(
 
 
 def _corrupted_lengths(raw: int, rate: float, mean_span: float) -> tuple[int, int]:
+    """Lengths of inputs and targets, with their end tokens, of `raw` tokens."""
     tokens, spans = (int(count) for count in span_counts(raw, rate, mean_span))
     return raw - tokens + spans + 1, tokens + spans + 1
 
@@ -178,20 +187,20 @@ def _corrupted_lengths(raw: int, rate: float, mean_span: float) -> tuple[int, in
 def noise_mask(
     lengths: Tensor, width: int, rate: PerRow, mean_span: PerRow, generator: Generator
 ) -> Tensor:
-    """T5's `random_spans_noise_mask`: bool (batch, width), True = hidden.
+    """T5's `random_spans_noise_mask`: bool (batch, width), True = masked.
 
-    Row i has `lengths[i]` tokens. Kept and hidden stretches alternate, and each way of cutting
-    them is equally likely. A row starts with a kept token and ends with a hidden one. `rate` and
+    Row i has `lengths[i]` tokens. Kept and masked stretches alternate, and each way of cutting
+    them is equally likely. A row starts with a kept token and ends with a masked one. `rate` and
     `mean_span` may be tensors (batch,).
     """
     long_enough = bool((torch.as_tensor(mean_span) >= 1).all())
     require(long_enough, f"mean_span={mean_span} must be at least 1 token")
     tokens, spans = span_counts(lengths, rate, mean_span)
     kept = _random_lengths(lengths - tokens, spans, width, generator)
-    hidden = _random_lengths(tokens, spans, width, generator)
-    ends = torch.stack([kept, hidden], dim=2).flatten(1).cumsum(1)
+    masked = _random_lengths(tokens, spans, width, generator)
+    ends = _interleave(kept, masked).cumsum(1)  # where each stretch ends
     positions = torch.arange(width, device=lengths.device).expand(len(lengths), width).contiguous()
-    # Stretches are kept, hidden, kept, hidden …; those beyond a row's last are empty and even.
+    # Stretches are kept, masked, kept, masked …; those beyond a row's last are empty and even.
     return torch.searchsorted(ends, positions, right=True) % 2 == 1
 
 
@@ -205,7 +214,7 @@ def _random_lengths(items: Tensor, parts: Tensor, width: int, generator: Generat
 
 
 def suffix_mask(lengths: Tensor, width: int, share: PerRow) -> Tensor:
-    """Hide the last round(share·length) tokens: bool (batch, width); at least 1, never all."""
+    """Mask the last round(share·length) tokens: bool (batch, width); at least 1, never all."""
     tokens, _ = span_counts(lengths, share, 1.0)
     positions = torch.arange(width, device=lengths.device)
     return (positions >= (lengths - tokens)[:, None]) & (positions < lengths[:, None])
@@ -234,33 +243,70 @@ def from_noise_mask(
     """
     check_like(ids, noise=noise)
     real = real_tokens(ids, attention_mask, vocab_size)
-    noise = noise.bool() & real
-    starts = noise & ~F.pad(noise, (1, 0))[:, :-1]
-    vocabulary.check(ids[real], starts.sum(1) + int(final_sentinel), vocab_size)
-    sentinels = vocabulary.first_sentinel_id - (starts.long().cumsum(1) - 1)
-
-    pad, end = vocabulary.pad_token_id, _column(ids, vocabulary.eos_token_id)
+    spans = Spans(ids, real, noise.bool() & real, vocabulary)
+    vocabulary.check(ids[real], spans.starts.sum(1) + int(final_sentinel), vocab_size)
     before = [] if mode_ids is None else [_column(ids, mode_ids[:, None])]
-    kept = (torch.where(starts, sentinels, ids), real & (~noise | starts))
-    input_ids, attention = _close_up([*before, kept, end], pad)
-    # Every hidden token is written in two slots: the sentinel before it, and the token itself.
-    hidden = _interleave(sentinels, ids), _interleave(starts, noise)
-    closing = _column(ids, vocabulary.first_sentinel_id - starts.sum(1, keepdim=True))
-    targets, predicted = _close_up([hidden, *([closing] if final_sentinel else []), end], pad)
-    read = F.pad(targets, (1, 0), value=pad)[:, :-1]  # pad starts the decoder
-    return Batch(
-        {"input_ids": input_ids, "decoder_input_ids": read, "attention_mask": attention},
-        targets.masked_fill(~predicted, IGNORE_INDEX),
-    )
+    closing = [spans.closing()] if final_sentinel else []
+    end = _column(ids, vocabulary.eos_token_id)
+    inputs, attention = _close_up([*before, spans.inputs(), end], vocabulary.pad_token_id)
+    targets, predicted = _close_up([spans.targets(), *closing, end], vocabulary.pad_token_id)
+    return text_to_text(inputs, attention, targets, predicted, vocabulary.pad_token_id)
 
 
-def _column(ids: Tensor, values: Tensor | int) -> tuple[Tensor, Tensor]:
+Kept = tuple[Tensor, Tensor]  # ids, and where they are kept: both (batch, width)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """The masked spans of rows of ids, each with its sentinel; all tensors (batch, length)."""
+
+    ids: Tensor
+    real: Tensor
+    noise: Tensor  # True = masked
+    vocabulary: Vocabulary
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """True at the first token of each span."""
+        return self.noise & ~F.pad(self.noise, (1, 0))[:, :-1]
+
+    @cached_property
+    def sentinels(self) -> Tensor:
+        """At a masked token the sentinel of its span."""
+        number = self.starts.long().cumsum(1) - 1  # 0 in the first span of a row
+        return self.vocabulary.first_sentinel_id - number
+
+    def inputs(self) -> Kept:
+        """The kept tokens, and a sentinel in the place of each span."""
+        replaced = torch.where(self.starts, self.sentinels, self.ids)
+        return replaced, self.real & (~self.noise | self.starts)
+
+    def targets(self) -> Kept:
+        """Each sentinel, and the tokens of its span: two slots for every token of the text."""
+        return _interleave(self.sentinels, self.ids), _interleave(self.starts, self.noise)
+
+    def closing(self) -> Kept:
+        """One more sentinel for every row."""
+        count = self.starts.sum(1, keepdim=True)
+        return _column(self.ids, self.vocabulary.first_sentinel_id - count)
+
+
+def text_to_text(
+    inputs: Tensor, attention: Tensor, targets: Tensor, predicted: Tensor, pad: int
+) -> Batch:
+    """The batch of an encoder-decoder: the decoder starts with pad, and reads what it wrote."""
+    read = F.pad(targets, (1, 0), value=pad)[:, :-1]
+    named = {"input_ids": inputs, "decoder_input_ids": read, "attention_mask": attention}
+    return Batch(named, labels_at(predicted, targets))
+
+
+def _column(ids: Tensor, values: Tensor | int) -> Kept:
     """One more token for every row: values and keep, both (batch, 1)."""
     always = torch.ones(len(ids), 1, dtype=torch.bool, device=ids.device)
     return always * torch.as_tensor(values, device=ids.device), always
 
 
-def _close_up(parts: list[tuple[Tensor, Tensor]], pad: int) -> tuple[Tensor, Tensor]:
+def _close_up(parts: list[Kept], pad: int) -> Kept:
     """Join (values, keep) pairs along the rows and close the gaps to the left, then pad.
 
     What is kept is known by `keep`: a filter by id would lose a raw token that equals the pad id.
@@ -274,11 +320,12 @@ def _close_up(parts: list[tuple[Tensor, Tensor]], pad: int) -> tuple[Tensor, Ten
 
 
 def _interleave(first: Tensor, second: Tensor) -> Tensor:
+    """First, second, first, second … along the rows: (batch, n) twice → (batch, 2n)."""
     return torch.stack([first, second], dim=2).flatten(1)
 
 
 def reconstruct(batch: Batch, row: int, vocabulary: Vocabulary) -> list[int]:
-    """Put the hidden spans back: the raw token ids of one row, exactly.
+    """Put the masked spans back: the raw token ids of one row, exactly.
 
     Raises ValueError when inputs and targets do not belong together.
     """

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from course_utils.data.cache import sha256_of
 
 Tensors = dict[str, Tensor]
-Groups = dict[str, Tensors]  # "model", "optimizer", "best"
+Groups = dict[str, Tensors]  # "model", "best", and each optimizer by name: "adamw", "muon"
+Optimizers = dict[str, torch.optim.Optimizer]
 
 
 def save(folder: Path, step: int, groups: Groups, state: dict[str, Any]) -> Path:
@@ -79,13 +80,13 @@ def save_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None =
     save_file(kept, path, metadata)
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
-    """AdamW's moments and step counts as "number of the parameter/what"."""
-    return _flat(optimizer.state_dict()["state"])
+def optimizer_tensors(optimizers: Optimizers) -> Groups:
+    """Moments and step counts of each optimizer as "number of the parameter/what"."""
+    return {name: _flat(optimizer.state_dict()["state"]) for name, optimizer in optimizers.items()}
 
 
-def restore(model: nn.Module, optimizer: torch.optim.Optimizer, saved: Groups) -> None:
-    """Put saved weights and moments back; the groups' settings stay those of the optimizer.
+def restore(model: nn.Module, optimizers: Optimizers, saved: Groups) -> None:
+    """Put saved weights and moments back; the groups' settings stay those of the optimizers.
 
     Raises:
         ValueError: names or shapes of weights differ, naming those that do.
@@ -95,8 +96,10 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, saved: Groups) -
     except RuntimeError as error:
         remedy = "build the model with the same configuration, or use another folder"
         raise ValueError(f"the checkpoint is of another model: {error}; {remedy}") from None
-    state = {int(number): moments for number, moments in _grouped(saved["optimizer"]).items()}
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    for name, optimizer in optimizers.items():
+        moments = _grouped(saved[name])
+        state = {int(number): values for number, values in moments.items()}
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
 def _prune(folder: Path, newest: Path, step: int) -> None:

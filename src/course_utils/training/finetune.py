@@ -1,6 +1,7 @@
-"""Fine-tuning on the same loop: a text to a label, to tags, to both, or to another text."""
+"""Fine-tuning with the same loop: a text to a label, to tags, to both, or to another text."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.checks import require
 from course_utils.data.batches import Buckets, pad, pad_inputs
 from course_utils.data.examples import Examples, encode
 from course_utils.models import T5, Gpt
 from course_utils.models.heads import Outputs
-from course_utils.objectives.batch import IGNORE_INDEX, Batch, token_loss
+from course_utils.objectives.batch import IGNORE_INDEX, Batch
 from course_utils.training.loop import TrainResult, total_counts, train, weighted
 from course_utils.training.optim import TrainConfig, freeze
 
-__all__ = ["Examples", "TaskBatch", "encode", "finetune", "make_batch", "measure", "task_loss"]
+__all__ = ["Examples", "encode", "finetune", "loss_and_accuracy", "make_batch", "task_loss"]
 
 
 @dataclass(frozen=True)
@@ -35,22 +37,47 @@ def make_batch(
     Raises:
         ValueError: as many tags as tokens are needed, or an empty text.
     """
-    ids = [list(examples.ids[row]) for row in rows]
+    texts = [list(examples.ids[row]) for row in rows]
     labels = [examples.labels[row] for row in rows]
-    if isinstance(model, Gpt):  # prompt and answer in one row; only the answer is predicted
-        hidden = [[IGNORE_INDEX] * (len(prompt) - 1) for prompt in ids]
-        ids = [prompt + list(answer)[:-1] for prompt, answer in zip(ids, labels, strict=True)]
-        labels = [gap + list(answer) for gap, answer in zip(hidden, labels, strict=True)]
-    inputs = pad_inputs(ids, pad_token_id)
     if isinstance(model, T5):
-        start = model.config.decoder_start_token_id
-        inputs["decoder_input_ids"] = pad([[start, *a[:-1]] for a in labels], pad_token_id)
-    elif not isinstance(labels[0], int) and [*map(len, ids)] != [*map(len, labels)]:
-        raise ValueError("there must be one tag for every token, -100 where there is none")
-    target = torch.tensor(labels) if isinstance(labels[0], int) else pad(labels, IGNORE_INDEX)
+        inputs, target = text_to_text(texts, labels, pad_token_id, model)
+    elif isinstance(model, Gpt):
+        inputs, target = continued(texts, labels, pad_token_id)
+    else:
+        inputs, target = classified(texts, labels, pad_token_id)
     if examples.intents is None:
         return TaskBatch(inputs, target)
     return TaskBatch(inputs, target, intents=torch.tensor([examples.intents[row] for row in rows]))
+
+
+Ids = list[int]
+InputsAndLabels = tuple[dict[str, Tensor], Tensor]
+
+
+def text_to_text(texts: list[Ids], answers: list[Ids], pad_id: int, model: T5) -> InputsAndLabels:
+    """The encoder reads the text; the decoder reads the answer, one step behind its labels."""
+    start = model.config.decoder_start_token_id
+    inputs = pad_inputs(texts, pad_id)
+    inputs["decoder_input_ids"] = pad([[start, *answer[:-1]] for answer in answers], pad_id)
+    return inputs, pad(answers, IGNORE_INDEX)
+
+
+def continued(texts: list[Ids], answers: list[Ids], pad_id: int) -> InputsAndLabels:
+    """Text and answer in one row, for a decoder; only the answer is predicted."""
+    pairs = list(zip(texts, answers, strict=True))
+    rows = [[*text, *answer[:-1]] for text, answer in pairs]
+    labels = [[IGNORE_INDEX] * (len(text) - 1) + [*answer] for text, answer in pairs]
+    return pad_inputs(rows, pad_id), pad(labels, IGNORE_INDEX)
+
+
+def classified(texts: list[Ids], labels: list[int] | list[Ids], pad_id: int) -> InputsAndLabels:
+    """Texts with one label each, or with one tag for every token."""
+    inputs = pad_inputs(texts, pad_id)
+    if isinstance(labels[0], int):
+        return inputs, torch.tensor(labels)
+    if [*map(len, texts)] != [*map(len, labels)]:
+        raise ValueError("there must be one tag for every token, -100 where there is none")
+    return inputs, pad(labels, IGNORE_INDEX)
 
 
 def batches(
@@ -72,13 +99,21 @@ def task_loss(outputs: Outputs, batch: TaskBatch, alpha: float = 0.5) -> Tensor 
     a JointIntentSlots give α·L_intent + (1−α)·L_slot (Chen et al. 2019), each over its own count.
     Source: Devlin et al. 2019, §4.1; Radford et al. 2018, eq. 4.
     """
-    if not isinstance(outputs, tuple):
-        return token_loss(outputs, batch)
-    intent, slots = outputs
-    return {
-        "row": alpha * F.cross_entropy(intent, batch.intents),
-        "token": (1 - alpha) * token_loss(slots, batch),
-    }
+    if isinstance(outputs, tuple):
+        return joint_task_loss(outputs, batch, alpha)
+    labels = batch.labels_for(outputs)
+    return F.cross_entropy(outputs.flatten(0, -2), labels.flatten(), ignore_index=IGNORE_INDEX)
+
+
+def joint_task_loss(
+    outputs: tuple[Tensor, Tensor], batch: TaskBatch, alpha: float
+) -> dict[str, Tensor]:
+    """Both terms of a JointIntentSlots, as `task_loss` says."""
+    intents, slots = outputs
+    tags = batch.labels_for(slots).flatten()  # −100 where no tag is scored
+    slot_loss = F.cross_entropy(slots.flatten(0, -2), tags, ignore_index=IGNORE_INDEX)
+    intent_loss = F.cross_entropy(intents, batch.intents)
+    return {"row": alpha * intent_loss, "token": (1 - alpha) * slot_loss}
 
 
 def num_right(outputs: Outputs, batch: TaskBatch, model: nn.Module) -> tuple[int, int]:
@@ -95,7 +130,7 @@ def num_right(outputs: Outputs, batch: TaskBatch, model: nn.Module) -> tuple[int
 
 
 @torch.no_grad()
-def measure(
+def loss_and_accuracy(
     model: nn.Module, batches: Sequence[TaskBatch], prefix: str, alpha: float = 0.5
 ) -> dict[str, float]:
     """Loss (nats per label) and accuracy over all batches together, as "<prefix>_loss" and so on.
@@ -103,13 +138,18 @@ def measure(
     Each batch counts by what it predicts. The model must be in evaluation mode.
     """
     device = next(model.parameters()).device
-    sums, whole, right, asked = 0.0, total_counts(batches), 0, 0
-    for batch in (batch.to(device) for batch in batches):
+    whole = total_counts(batches)
+    loss = 0.0
+    right = 0
+    answers = 0
+    for batch in batches:
+        batch = batch.to(device)
         outputs = model(**batch.inputs)
-        sums += float(weighted(task_loss(outputs, batch, alpha), batch, whole))
-        good, answers = num_right(outputs, batch, model)
-        right, asked = right + good, asked + answers
-    return {f"{prefix}_loss": sums, f"{prefix}_accuracy": right / asked}
+        loss += float(weighted(task_loss(outputs, batch, alpha), batch, whole))
+        right_here, answers_here = num_right(outputs, batch, model)
+        right += right_here
+        answers += answers_here
+    return {f"{prefix}_loss": loss, f"{prefix}_accuracy": right / answers}
 
 
 def finetune(
@@ -132,12 +172,12 @@ def finetune(
     Args:
         model: a head of `models.heads`, or a T5 or Gpt that answers in text.
         train_examples: what to learn from, see `Examples`.
-        validation: what to measure on; never trained on.
-        pad_token_id: what to fill rows with; attention never sees it.
+        validation: what to judge by; never trained on.
+        pad_token_id: what to fill rows with; no attention reads it.
         epochs: passes over the training examples.
         batch_size: examples a step, of like length (see `Buckets`).
-        evaluations: how often in the run to measure, evenly spaced, the last at the end. Training
-            curves are measured the same way, on the first 512 training examples.
+        evaluations: how often in the run to judge, evenly spaced, the last at the end. Training
+            curves come about in the same way, from the first 512 training examples.
         frozen: what stays as it was pre-trained: see `optim.freeze`.
         alpha: weight of the intent beside the slots (JointIntentSlots).
         out: folder for log and checkpoints, see `train`.
@@ -151,21 +191,63 @@ def finetune(
     """
     if frozen:
         freeze(model, frozen)
-    buckets = Buckets([len(ids) for ids in train_examples.ids], batch_size, settings.get("seed", 0))
-    steps = max(1, round(epochs * len(buckets)))
-    recipe = {"learning_rate": 5e-5, "warmup_steps": steps // 10, "steps": steps}
-    recipe |= {"validate_every": max(1, steps // evaluations)}
-    seen = batches(model, train_examples, pad_token_id, batch_size, first=512)
-    unseen = batches(model, validation, pad_token_id, batch_size)
+    config = bert_recipe(len(train_examples), batch_size, epochs, evaluations, settings)
+    task = Task(model, train_examples, validation, pad_token_id, batch_size, alpha)
+    return task.train(config, out, progress)
 
-    def batch_at(step: int) -> TaskBatch:
-        return make_batch(model, train_examples, buckets.at(step), pad_token_id)
 
-    def loss(module: nn.Module, batch: TaskBatch) -> Tensor | dict[str, Tensor]:
-        return task_loss(module(**batch.inputs), batch, alpha)
+def bert_recipe(
+    num_examples: int, batch_size: int, epochs: float, evaluations: int, settings: dict[str, Any]
+) -> TrainConfig:
+    """The default numbers of a fine-tuning run, and instead of them what `settings` says."""
+    what = f"{num_examples} examples in batches of {batch_size}"
+    require(num_examples >= 1 and batch_size >= 1, f"{what}: both must be at least 1")
+    steps = max(1, round(epochs * math.ceil(num_examples / batch_size)))
+    defaults = {
+        "steps": steps,
+        "learning_rate": 5e-5,
+        "warmup_steps": steps // 10,
+        "validate_every": max(1, steps // evaluations),
+    }
+    return TrainConfig(**{**defaults, **settings})
 
-    def validate(module: nn.Module) -> dict[str, float]:
-        return measure(module, seen, "train", alpha) | measure(module, unseen, "validation", alpha)
 
-    config = TrainConfig(**recipe | settings)
-    return train(model, batch_at, loss, config, validate=validate, out=out, progress=progress)
+@dataclass(frozen=True)
+class Task:
+    """A model, the examples it learns from, and those it is judged by."""
+
+    model: nn.Module
+    train_examples: Examples
+    validation: Examples
+    pad_token_id: int
+    batch_size: int
+    alpha: float
+
+    def train(self, config: TrainConfig, out: str | Path | None, progress: bool) -> TrainResult:
+        """Train the model; see `finetune`."""
+        lengths = [len(ids) for ids in self.train_examples.ids]
+        buckets = Buckets(lengths, self.batch_size, config.seed)
+
+        def batch_at(step: int) -> TaskBatch:
+            return make_batch(self.model, self.train_examples, buckets.at(step), self.pad_token_id)
+
+        validate = self.validator()
+        return train(
+            self.model, batch_at, self.loss, config, validate=validate, out=out, progress=progress
+        )
+
+    def loss(self, model: nn.Module, batch: TaskBatch) -> Tensor | dict[str, Tensor]:
+        """Equation 9.4 of a batch."""
+        return task_loss(model(**batch.inputs), batch, self.alpha)
+
+    def validator(self) -> Callable[[nn.Module], dict[str, float]]:
+        """Loss and accuracy on the first 512 training examples, and on all of validation."""
+        size = self.batch_size
+        seen = batches(self.model, self.train_examples, self.pad_token_id, size, first=512)
+        unseen = batches(self.model, self.validation, self.pad_token_id, size)
+
+        def validate(model: nn.Module) -> dict[str, float]:
+            trained = loss_and_accuracy(model, seen, "train", self.alpha)
+            return trained | loss_and_accuracy(model, unseen, "validation", self.alpha)
+
+        return validate

@@ -1,5 +1,8 @@
 """One training loop for every model and objective, on any device, exactly resumable.
 
+`_Run.step` is the middle of the loop: forward, loss, backward, clip, step. What stands around it
+resumes a run, counts, validates, logs and saves.
+
 A run is a pure function of the model's start, `TrainConfig` and `batch_at`: the batch of a step,
 its dropout and its learning rate depend on (seed, step) alone. Resuming needs no generator state.
 """
@@ -8,11 +11,12 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -20,16 +24,20 @@ from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from course_utils.checks import require
+from course_utils.checks import check_predictions, require
 from course_utils.data.batches import derive_seed
+from course_utils.models.fast import chunked_cross_entropy
+from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import Batch
-from course_utils.speed import has_bf16, matmul_peak, num_tokens, training_flops
+from course_utils.speed import has_bf16, matmul_peak
 from course_utils.training import checkpoint
-from course_utils.training.optim import TrainConfig, learning_rate_at, make_optimizer
+from course_utils.training.flops import batch_counts
+from course_utils.training.optim import TrainConfig, make_optimizers, set_learning_rate
 
 # The loss of a batch: its mean over the predicted tokens, in nats. A loss of two terms is a dict,
 # {"token": mean over predicted tokens, "row": mean over rows}; their sum is what is minimised.
-LossFunction = Callable[[nn.Module, Batch], Tensor | dict[str, Tensor]]
+Loss = Tensor | dict[str, Tensor]
+LossFunction = Callable[[nn.Module, Batch], Loss]
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -38,7 +46,8 @@ class NonFiniteLoss(FloatingPointError):
     def __init__(self, step: int, what: str, path: Path) -> None:
         remedy = "Look at it, then try a lower learning rate, more warm-up steps or clip_norm=1.0"
         super().__init__(f"{what} at step {step}; the batch is saved in {path}. {remedy}")
-        self.step, self.path = step, path
+        self.step = step
+        self.path = path
 
 
 @dataclass
@@ -67,20 +76,60 @@ class TrainResult:
         rows = [record for record in self.history if key in record]
         return [record["step"] for record in rows], [record[key] for record in rows]
 
+    def count(self, now: dict[str, float]) -> None:
+        """Add what a step did to all that is counted."""
+        self.step += 1
+        self.since.append(now)
+        for key in ("tokens", "predicted", "flops", "seconds"):
+            setattr(self, key, getattr(self, key) + now[key])
 
-def objective_loss(objective: object) -> LossFunction:
-    """Loss function of a module of `objectives`, from the hidden states at predicted positions.
+    def new_record(self, peak: float) -> dict[str, float]:
+        """The steps since the last record as one; `peak`: FLOPs per second of the machines."""
 
-    The objective gets the projection to the vocabulary, not its result: see `token_loss`.
-    """
+        def total(key: str) -> float:
+            return sum(now[key] for now in self.since)
+
+        return {
+            "step": self.step,
+            "tokens": self.tokens,
+            "predicted": self.predicted,
+            "flops": self.flops,
+            "loss": total("loss") / len(self.since),
+            "learning_rate": self.since[-1]["learning_rate"],
+            "grad_norm": self.since[-1]["grad_norm"],
+            "tokens_per_second": total("tokens") / total("seconds"),
+            "mfu": total("flops") / total("seconds") / peak,
+        }
+
+
+# Their loss is the cross-entropy at the predicted positions, which `fast_loss` computes faster.
+CROSS_ENTROPIES = (masked_lm.loss, causal_lm.loss, span_corruption.loss)
+
+
+def objective_loss(objective: Any) -> LossFunction:
+    """Loss function for `train` of a module of `objectives`, or of a row of its table."""
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
-        hidden = model.hidden_states(**batch.inputs)
-        if batch.num_predicted < batch.labels.numel():
-            hidden = hidden[batch.predicted]
-        return objective.loss(model.project(hidden), batch)
+        logits = model(**batch.inputs, select=batch.predicted)  # (num_predicted, vocab)
+        return objective.loss(logits, batch)
 
-    return loss
+    return fast_loss if objective.loss in CROSS_ENTROPIES else loss
+
+
+def fast_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """The loss of the three objectives, without ever holding all logits: the same in less time."""
+    return vocabulary_loss(model, model.hidden_states(**batch.inputs), batch)
+
+
+def vocabulary_loss(model: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
+    """Mean cross-entropy at the predicted positions of hidden states (B, T, d), in nats.
+
+    Raises what `check_predictions` does.
+    """
+    logits_shape = (*hidden.shape[:-1], model.config.vocab_size)
+    check_predictions(logits_shape, batch.labels, batch.num_predicted, batch.highest_label)
+    vector, matrix, bias = model.vocabulary_projection(hidden[batch.predicted])
+    return chunked_cross_entropy(vector, matrix, bias, batch.labels[batch.predicted])
 
 
 def validator(batches: Sequence[Batch], loss_fn: LossFunction) -> Callable[[nn.Module], dict]:
@@ -91,10 +140,13 @@ def validator(batches: Sequence[Batch], loss_fn: LossFunction) -> Callable[[nn.M
     """
 
     def validate(model: nn.Module) -> dict[str, float]:
-        device, whole = next(model.parameters()).device, total_counts(batches)
-        moved = (batch.to(device) for batch in batches)
-        parts = (float(weighted(loss_fn(model, batch), batch, whole)) for batch in moved)
-        return {"validation_loss": sum(parts)}
+        device = next(model.parameters()).device
+        whole = total_counts(batches)
+        total = 0.0
+        for batch in batches:
+            batch = batch.to(device)
+            total += float(weighted(loss_fn(model, batch), batch, whole))
+        return {"validation_loss": total}
 
     return validate
 
@@ -129,7 +181,7 @@ def train(
             another configuration or model.
         NonFiniteLoss: names the step and the file with its batch.
     """
-    return _Run(model, batch_at, loss_fn, config, validate, out, progress).go()
+    return _Run(model, loss_fn, config, out, progress).train(batch_at, validate)
 
 
 class _LossModule(nn.Module):
@@ -137,9 +189,11 @@ class _LossModule(nn.Module):
 
     def __init__(self, model: nn.Module, loss_fn: LossFunction) -> None:
         super().__init__()
-        self.model, self.loss_fn = model, loss_fn
+        self.model = model
+        self.loss_fn = loss_fn
 
     def forward(self, part: Batch, whole: dict[str, int]) -> Tensor:
+        """The share that `part` has in the loss of the whole batch."""
         if not part.num_predicted:  # masked by independent draws: nothing here, but DDP waits
             return sum(p.sum() for p in self.parameters() if p.requires_grad) * 0.0
         return weighted(self.loss_fn(self.model, part), part, whole)
@@ -148,153 +202,158 @@ class _LossModule(nn.Module):
 class _Run:
     """The state of one call of `train`."""
 
-    def __init__(self, model, batch_at, loss_fn, config, validate, out, progress) -> None:
-        self.batch_at, self.config, self.validate = batch_at, config, validate
-        self.model, self.out = model, Path(out) if out else None
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: LossFunction,
+        config: TrainConfig,
+        out: str | Path | None,
+        progress: bool,
+    ) -> None:
+        self.model = model
+        self.config = config
+        self.out = Path(out) if out else None
         self.accelerator = _accelerator(config)
-        self.device, self.processes = self.accelerator.device, self.accelerator.num_processes
-        self.raw_optimizer = make_optimizer(model, config)
-        both = _LossModule(model, loss_fn)
-        self.module, self.optimizer = self.accelerator.prepare(both, self.raw_optimizer)
-        self.result, self.best = TrainResult(), {}
+        self.loss = self.accelerator.prepare(_LossModule(model, loss_fn))
+        self.optimizers = make_optimizers(model, config)
+        self.result = TrainResult()
+        self.best: dict[str, Tensor] = {}  # the best weights so far, where `patience` wants them
         self.main = self.accelerator.is_main_process
         self.bar = tqdm(total=config.steps, disable=not (progress and self.main), unit="step")
 
-    def go(self) -> TrainResult:
+    def train(self, batch_at: Callable[[int], Batch], validate: Callable | None) -> TrainResult:
         """Resume if there is something to resume, run to the end, leave the model ready to use."""
-        self._resume()
+        self.resume()
         self.model.train()
-        # leave the caller's random state as it was: training reseeds at every step
-        devices = [self.device] if self.device.type == "cuda" else []
-        # Time goes into `hidden_states`, which forward, heads and losses all call; of a
-        # torch.compile(model) they would call the method of the model inside, uncompiled.
-        backbone = getattr(self.model, "backbone", self.model)
-        if self.config.compile:
-            backbone.hidden_states = torch.compile(backbone.hidden_states)
-        try:
-            with self.bar, torch.random.fork_rng(devices):
-                while not self.result.finished:
-                    self._step(self.result.step)
-        finally:
-            backbone.__dict__.pop("hidden_states", None)
+        with (
+            self.bar,
+            _own_random_state(self.accelerator.device),
+            _compiled(self.model, self.config),
+        ):
+            while not self.result.finished:
+                start = time.perf_counter()
+                batch = batch_at(self.result.step)
+                now = self.step(self.result.step, batch)
+                now["seconds"] = time.perf_counter() - start
+                self.result.count(now | batch_counts(self.model, batch))
+                self.after_step(validate)
         if self.best:
             self.model.load_state_dict(self.best)
         self.model.eval()
         return self.result
 
-    def _step(self, step: int) -> None:
-        start, batch = time.perf_counter(), self.batch_at(step)
-        self._check(batch, step)
+    def step(self, step: int, batch: Batch) -> dict[str, float]:
+        """The middle of the loop: forward, loss, backward, clip, step."""
+        parts = self.own_parts(step, batch)  # one: the whole batch, unless it must be cut
+        whole = total_counts([batch])
         torch.manual_seed(derive_seed(self.config.seed, step, self.accelerator.process_index))
-        rate = learning_rate_at(step, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
-        loss = self._backward(batch)
-        self._require_finite(loss, "the loss is", step, batch)
-        limit = self.config.clip_norm or math.inf
-        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), limit))
-        self._require_finite(norm, "the gradient norm is", step, batch)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        now = {"loss": loss, "learning_rate": rate, "grad_norm": norm}
-        now |= {"tokens": num_tokens(batch), "predicted": batch.num_predicted}
-        now |= {"flops": training_flops(self.model, batch)}
-        self._after(step + 1, now | {"seconds": time.perf_counter() - start})
+        losses = []
+        for part in parts:
+            with self.syncing(last=part is parts[-1]):
+                loss = self.loss(part.to(self.accelerator.device), whole)  # forward, and loss
+                self.accelerator.backward(loss * self.accelerator.num_processes)
+            losses.append(loss.detach())
+        loss = self.accelerator.reduce(sum(losses), "sum")
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.max_norm)
+        self.require_finite(step, batch, {"loss": float(loss), "gradient norm": float(norm)})
+        rate = set_learning_rate(self.optimizers.values(), step, self.config)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad()
+        return {"loss": float(loss), "grad_norm": float(norm), "learning_rate": rate}
 
-    def _backward(self, batch: Batch) -> float:
-        """Gradients of the whole batch's mean loss, part by part; returns that loss, in nats."""
-        parts = split(batch, self.processes * self.config.accumulation)
-        own = parts[self.accelerator.process_index :: self.processes]
-        whole, total = total_counts([batch]), torch.zeros((), device=self.device)
-        for number, part in enumerate(own, 1):
-            last = number == len(own)
-            with nullcontext() if last else self.accelerator.no_sync(self.module):
-                loss = self.module(part.to(self.device), whole)
-                # DDP divides by the number of processes; the shares already add up
-                self.accelerator.backward(loss * self.processes)
-            total += loss.detach()
-        return float(self.accelerator.reduce(total, "sum"))
+    @property
+    def max_norm(self) -> float:
+        """The gradient norm above which gradients are scaled down."""
+        return self.config.clip_norm or math.inf
 
-    def _check(self, batch: Batch, step: int) -> None:
-        shape, micro = (*batch.labels.shape,), self.config.accumulation
+    def own_parts(self, step: int, batch: Batch) -> list[Batch]:
+        """The micro-batches of this process; refuses a batch that cannot be cut so."""
+        processes = self.accelerator.num_processes
+        accumulation = self.config.accumulation
+        shape = (*batch.labels.shape,)
         what = f"step {step}: labels {shape}, {batch.num_predicted} of them to be predicted"
-        parts = f"{self.processes} processes × {micro} micro-batches"
-        enough = batch.num_predicted > 0 and shape[0] >= self.processes * micro
+        parts = f"{processes} processes × {accumulation} micro-batches"
+        enough = batch.num_predicted > 0 and shape[0] >= processes * accumulation
         require(enough, f"{what}, cannot be cut into {parts}; use larger batches")
+        cut = micro_batches(batch, processes * accumulation)
+        return cut[self.accelerator.process_index :: processes]
 
-    def _require_finite(self, value: float, what: str, step: int, batch: Batch) -> None:
-        if not math.isfinite(value):
-            folder = self.out or Path(tempfile.mkdtemp(prefix="course-"))
-            path = folder / f"bad-batch-step-{step}.safetensors"
-            if self.main:
-                checkpoint.save_tensors(path, {"labels": batch.labels, **batch.inputs})
-            raise NonFiniteLoss(step, f"{what} {value}", path)
+    def syncing(self, last: bool) -> AbstractContextManager:
+        """Processes add up their gradients after the last micro-batch only.
 
-    def _after(self, done: int, now: dict[str, float]) -> None:
-        """Count, and as often as the configuration says: validate, log, save."""
-        result, config = self.result, self.config
-        result.step = done
-        result.since.append(now)
-        for key in ("tokens", "predicted", "flops", "seconds"):
-            setattr(result, key, getattr(result, key) + now[key])
+        DDP divides that sum by their number. The shares in the loss add up already, so each loss is
+        multiplied by it first.
+        """
+        return nullcontext() if last else self.accelerator.no_sync(self.loss)
+
+    def require_finite(self, step: int, batch: Batch, values: dict[str, float]) -> None:
+        """Save the batch of a step that would spoil the weights, and stop before it does."""
+        for name, value in values.items():
+            if not math.isfinite(value):
+                folder = self.out or Path(tempfile.mkdtemp(prefix="course-"))
+                path = folder / f"bad-batch-step-{step}.safetensors"
+                if self.main:
+                    checkpoint.save_tensors(path, {"labels": batch.labels, **batch.inputs})
+                raise NonFiniteLoss(step, f"the {name} is {value}", path)
+
+    def after_step(self, validate: Callable | None) -> None:
+        """As often as the configuration says: validate, log, save."""
         self.bar.update()
-        last, checked = done == config.steps, {}
-        if self.validate and (last or _every(done, config.validate_every)):
-            checked = self._validated(done)
-        result.finished = last or bool(config.patience and result.without_best >= config.patience)
-        if checked or result.finished or _every(done, config.log_every):
-            self._log(checked)
-        if self.out and (result.finished or _every(done, config.checkpoint_every)):
-            self._save()
+        result = self.result
+        config = self.config
+        last = result.step == config.steps
+        checked: dict[str, float] = {}
+        if validate and (last or _every(result.step, config.validate_every)):
+            checked = self.validated(validate)
+        stopped = config.patience > 0 and result.without_best >= config.patience
+        result.finished = last or stopped
+        if checked or result.finished or _every(result.step, config.log_every):
+            self.log(checked)
+        if self.out and (result.finished or _every(result.step, config.checkpoint_every)):
+            self.save()
 
     @torch.no_grad()
-    def _validated(self, done: int) -> dict[str, float]:
+    def validated(self, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
         """Call `validate`; remember the best loss and, for early stopping, its weights."""
         with self.accelerator.autocast():
-            values = self.validate(self.model.eval())
+            values = validate(self.model.eval())
         self.model.train()
-        result, loss = self.result, values["validation_loss"]
+        result = self.result
         result.without_best += 1
+        loss = values["validation_loss"]
         if result.best_loss is None or loss < result.best_loss:
-            result.best_loss, result.best_step, result.without_best = loss, done, 0
+            result.best_loss = loss
+            result.best_step = result.step
+            result.without_best = 0
             if self.config.patience:
                 self.best = deepcopy(self.model.state_dict())
         return values
 
-    def _log(self, checked: dict[str, float]) -> None:
+    def log(self, checked: dict[str, float]) -> None:
         """Close a record over the steps since the last one: to history, file and bar."""
-        result, since = self.result, self.result.since
-
-        def total(key: str) -> float:
-            return sum(now[key] for now in since)
-
         dtype = torch.float32 if self.accelerator.mixed_precision == "no" else torch.bfloat16
-        peak = self.processes * matmul_peak(self.device.type, dtype)
-        record = {
-            **{key: getattr(result, key) for key in ("step", "tokens", "predicted", "flops")},
-            "loss": total("loss") / len(since),
-            **{key: since[-1][key] for key in ("learning_rate", "grad_norm")},
-            "tokens_per_second": total("tokens") / total("seconds"),
-            "mfu": total("flops") / total("seconds") / peak,
-            **checked,
-        }
-        result.history.append(record)
-        result.since = []
+        peak = matmul_peak(self.accelerator.device.type, dtype)
+        record = self.result.new_record(self.accelerator.num_processes * peak)
+        record.update(checked)
+        self.result.history.append(record)
+        self.result.since = []
         if self.out and self.main:
             with (self.out / "log.jsonl").open("a") as file:
                 file.write(json.dumps(record) + "\n")
         speed = f"{record['tokens_per_second']:,.0f} tokens/s, MFU {record['mfu']:.0%}"
         self.bar.set_postfix_str(f"loss {record['loss']:.3f}, {speed}", refresh=False)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write a checkpoint: all that `resume` needs."""
         if self.main:
-            moments = checkpoint.optimizer_tensors(self.raw_optimizer)
-            tensors = {"model": self.model.state_dict(), "optimizer": moments, "best": self.best}
+            moments = checkpoint.optimizer_tensors(self.optimizers)
+            tensors = {"model": self.model.state_dict(), **moments, "best": self.best}
             state = {"config": asdict(self.config), "result": asdict(self.result)}
             checkpoint.save(self.out / "checkpoints", self.result.step, tensors, state)
         self.accelerator.wait_for_everyone()
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         """Take up the newest whole checkpoint in `out`, if any; the log keeps what led to it."""
         if self.out is None:
             return
@@ -302,8 +361,9 @@ class _Run:
         if found:
             tensors, state = found
             _require_same(state["config"], self.config, self.out)
-            checkpoint.restore(self.model, self.raw_optimizer, tensors)
-            self.result, self.best = TrainResult(**state["result"]), tensors.get("best", {})
+            checkpoint.restore(self.model, self.optimizers, tensors)
+            self.result = TrainResult(**state["result"])
+            self.best = tensors.get("best", {})
             self.bar.update(self.result.step)
         if self.main:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -311,7 +371,7 @@ class _Run:
             (self.out / "log.jsonl").write_text("".join(lines))
 
 
-def split(batch: Batch, parts: int) -> list[Batch]:
+def micro_batches(batch: Batch, parts: int) -> list[Batch]:
     """Cut a batch by rows into `parts` batches of nearly equal size."""
     return [batch.map(lambda tensor, i=i: tensor.tensor_split(parts)[i]) for i in range(parts)]
 
@@ -322,7 +382,7 @@ def total_counts(batches: Sequence[Batch]) -> dict[str, int]:
     return {"token": tokens, "row": sum(len(batch.labels) for batch in batches)}
 
 
-def weighted(loss: Tensor | dict[str, Tensor], part: Batch, whole: dict[str, int]) -> Tensor:
+def weighted(loss: Loss, part: Batch, whole: dict[str, int]) -> Tensor:
     """The part's share of the whole's loss, each term by its own count; shares add up exactly."""
     own = total_counts([part])
     terms = loss if isinstance(loss, dict) else {"token": loss}
@@ -331,6 +391,27 @@ def weighted(loss: Tensor | dict[str, Tensor], part: Batch, whole: dict[str, int
 
 def _every(done: int, interval: int) -> bool:
     return interval > 0 and done % interval == 0
+
+
+def _own_random_state(device: torch.device) -> AbstractContextManager:
+    """Leave the caller's random state as it was: training reseeds at every step."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+@contextmanager
+def _compiled(model: nn.Module, config: TrainConfig) -> Iterator[None]:
+    """Compile `hidden_states` for as long as the run lasts, if the configuration says so.
+
+    Time goes there, and forward, heads and losses all call it; of a torch.compile(model) they would
+    call the method of the model inside, uncompiled.
+    """
+    backbone = getattr(model, "backbone", model)
+    if config.compile:
+        backbone.hidden_states = torch.compile(backbone.hidden_states)
+    try:
+        yield
+    finally:
+        backbone.__dict__.pop("hidden_states", None)
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
@@ -345,6 +426,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 
 
 def _require_same(saved: dict, config: TrainConfig, out: Path) -> None:
+    """Refuse to go on with a run of another configuration."""
     now = json.loads(json.dumps(asdict(config)))
     for free in ("checkpoint_every", "device"):  # they do not change what is computed
         now[free] = saved.get(free)

@@ -1,6 +1,7 @@
-"""The numbers of a run, its learning rate step by step, AdamW with two groups, freezing."""
+"""The numbers of a run, its learning rate step by step, its optimizers, freezing."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,12 @@ from torch import nn
 
 from course_utils.checks import require
 
-SCHEDULES = ("constant", "linear", "cosine", "wsd")
+CHOICES = {
+    "schedule": ("constant", "linear", "cosine", "wsd"),
+    "optimizer": ("adamw", "muon"),
+    "mixed_precision": ("no", "bf16"),
+    "device": ("auto", "cpu"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class TrainConfig:
         patience: stop after so many validations without a new best loss and take the best weights
             back; 0: never.
         validate_every, checkpoint_every, log_every: in steps; 0 for the first two: only at the end.
+        optimizer: "adamw" (Loshchilov & Hutter 2019) for all weights, or "muon" (Jordan et al.
+            2024) for the matrices of the blocks and AdamW for the rest: see `make_optimizers`.
     """
 
     steps: int
@@ -54,24 +62,24 @@ class TrainConfig:
     validate_every: int = 0
     checkpoint_every: int = 0
     log_every: int = 1
+    optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
         """Refuse values that would only fail, or silently do nothing, much later."""
         for field, low in [("steps", 1), ("accumulation", 1), ("log_every", 1), ("patience", 0)]:
-            self._require(getattr(self, field) >= low, field, f"at least {low}")
+            self._require(field, getattr(self, field) >= low, f"at least {low}")
         for field in ("warmup_steps", "validate_every", "checkpoint_every", "weight_decay"):
-            self._require(getattr(self, field) >= 0, field, "0 or more")
+            self._require(field, getattr(self, field) >= 0, "0 or more")
         for field in ("learning_rate", "embedding_rate"):
-            self._require(getattr(self, field) > 0, field, "positive")
-        self._require(self.warmup_steps <= self.steps, "warmup_steps", f"≤ steps ({self.steps})")
-        self._require(0 <= self.final_fraction <= 1, "final_fraction", "from 0 to 1")
-        self._require(0 < self.decay_fraction <= 1, "decay_fraction", "above 0, at most 1")
-        self._require(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "positive or None")
-        self._require(self.schedule in SCHEDULES, "schedule", f"one of {SCHEDULES}")
-        self._require(self.mixed_precision in ("no", "bf16"), "mixed_precision", '"no" or "bf16"')
-        self._require(self.device in ("auto", "cpu"), "device", '"auto" or "cpu"')
+            self._require(field, getattr(self, field) > 0, "positive")
+        for field, names in CHOICES.items():
+            self._require(field, getattr(self, field) in names, f"one of {names}")
+        self._require("warmup_steps", self.warmup_steps <= self.steps, f"≤ steps ({self.steps})")
+        self._require("final_fraction", 0 <= self.final_fraction <= 1, "from 0 to 1")
+        self._require("decay_fraction", 0 < self.decay_fraction <= 1, "above 0, at most 1")
+        self._require("clip_norm", self.clip_norm is None or self.clip_norm > 0, "positive or None")
 
-    def _require(self, holds: bool, field: str, what: str) -> None:
+    def _require(self, field: str, holds: bool, what: str) -> None:
         require(holds, f"TrainConfig.{field} is {getattr(self, field)!r}; it must be {what}")
 
 
@@ -83,40 +91,100 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
     if config.schedule == "wsd":
         start = max(start, config.steps - round(config.decay_fraction * config.steps))
     done = max(0, step - start) / max(1, config.steps - start)  # 0 … just below 1
-    shapes = {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
-    left = shapes.get(config.schedule, 1 - done)
+    left = 1 - done  # "linear", and the end of "wsd"
+    if config.schedule == "constant":
+        left = 1.0
+    elif config.schedule == "cosine":
+        left = 0.5 * (1 + math.cos(math.pi * done))
     return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * left)
 
 
-def parameter_groups(model: nn.Module, decay: float, embedding_rate: float = 1.0) -> list[dict]:
-    """AdamW's groups: matrices and embeddings decay; norms and every bias do not.
+def set_learning_rate(
+    optimizers: Iterable[torch.optim.Optimizer], step: int, config: TrainConfig
+) -> float:
+    """Give every group its rate of this step, and return the rate itself."""
+    rate = learning_rate_at(step, config)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+    return rate
 
-    Embeddings are decayed, as BERT and GPT-2 do; T5's relative attention bias counts as a bias.
-    The groups are asserted to be disjoint and to hold every trainable parameter; `factor` times
-    the learning rate is a group's own.
+
+def kind_of(name: str, parameter: nn.Parameter) -> str:
+    """The kind of a weight, on which its decay, its rate and its optimizer depend."""
+    if parameter.ndim < 2 or "bias" in name:  # T5's relative attention bias counts as a bias
+        return "norm or bias"
+    if name.endswith("token_embedding.weight"):
+        return "token embedding"
+    if "blocks." in name:
+        return "matrix of a block"
+    return "other matrix"  # positions, segments, heads
+
+
+Groups = list[dict]
+
+
+def parameter_groups(
+    model: nn.Module, decay: float, embedding_rate: float = 1.0, optimizer: str = "adamw"
+) -> dict[str, Groups]:
+    """The groups of each optimizer: matrices and embeddings decay; norms and every bias do not.
+
+    Embeddings are decayed, as BERT and GPT-2 do. `factor` times the learning rate is a group's own.
+    The groups are asserted to be disjoint and to hold every trainable parameter.
 
     Raises:
         ValueError: nothing is trainable.
     """
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     require(trainable, "no parameter is trainable: every layer is frozen; freeze fewer layers")
-    decayed = {name for name, p in trainable.items() if p.ndim >= 2 and "bias" not in name}
-    kept = {name for name, p in trainable.items() if p.ndim < 2 or "bias" in name}
-    assert not decayed & kept and decayed | kept == trainable.keys(), "groups overlap or leave some"
-    embedding = {name for name in decayed if name.endswith("token_embedding.weight")}
-    rest = decayed - embedding
-    groups = [(rest, decay, 1.0), (embedding, decay, embedding_rate), (kept, 0.0, 1.0)]
-    return [
-        {"params": [trainable[n] for n in sorted(names)], "weight_decay": rate, "factor": factor}
-        for names, rate, factor in groups
-        if names
+    blocks = {"matrix of a block"} if optimizer == "muon" else set()
+    matrices = {"matrix of a block", "other matrix"} - blocks
+    muon = [_group(trainable, blocks, decay)]
+    adamw = [
+        _group(trainable, matrices, decay),
+        _group(trainable, {"token embedding"}, decay, embedding_rate),
+        _group(trainable, {"norm or bias"}, 0.0),
     ]
+    grouped = [id(parameter) for group in muon + adamw for parameter in group["params"]]
+    assert sorted(grouped) == sorted(map(id, trainable.values())), "groups overlap or leave some"
+    return {"muon": _filled(muon), "adamw": _filled(adamw)}
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`."""
-    groups = parameter_groups(model, config.weight_decay, config.embedding_rate)
-    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=True)
+def _group(
+    trainable: dict[str, nn.Parameter], kinds: set[str], decay: float, factor: float = 1.0
+) -> dict:
+    """The group of all parameters of these kinds, in the order of their names."""
+    names = sorted(name for name, p in trainable.items() if kind_of(name, p) in kinds)
+    params = [trainable[name] for name in names]
+    return {"params": params, "weight_decay": decay, "factor": factor}
+
+
+def _filled(groups: Groups) -> Groups:
+    return [group for group in groups if group["params"]]
+
+
+def make_optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.optim.Optimizer]:
+    """The optimizers of a run, which together hold every trainable parameter once.
+
+    AdamW for everything; or Muon for the matrices of the blocks, which replaces a gradient by the
+    nearest orthogonal matrix, and AdamW for embeddings, norms, biases and heads. Muon's update is
+    scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that one
+    learning rate and one decay serve both. Queries, keys and values are one matrix here; Jordan's
+    own code orthogonalises them apart.
+
+    Raises:
+        ValueError: nothing is trainable, or a PyTorch without Muon.
+    """
+    groups = parameter_groups(model, config.weight_decay, config.embedding_rate, config.optimizer)
+    optimizers: dict[str, torch.optim.Optimizer] = {}
+    if groups["adamw"]:
+        more = {"betas": config.betas, "eps": config.eps, "fused": True}
+        optimizers["adamw"] = torch.optim.AdamW(groups["adamw"], **more)
+    if groups["muon"]:
+        found = f"PyTorch {torch.__version__} has no Muon; 2.9 is the first that has it"
+        require(hasattr(torch.optim, "Muon"), f'{found}: install it, or use optimizer="adamw"')
+        optimizers["muon"] = torch.optim.Muon(groups["muon"], adjust_lr_fn="match_rms_adamw")
+    return optimizers
 
 
 def freeze(model: nn.Module, what: str) -> int:
@@ -131,20 +199,26 @@ def freeze(model: nn.Module, what: str) -> int:
     Raises:
         ValueError: an unknown name, more blocks than there are, or a model without its own head.
     """
-    backbone = getattr(model, "backbone", model)
-    stacks = [m.blocks for m in backbone.modules() if hasattr(m, "blocks")]
-    embeddings = [m for name, m in backbone.named_children() if "embedding" in name]
-    parts = {
-        f"bottom:{k}": embeddings + [block for blocks in stacks for block in blocks[:k]]
-        for k in range(min(map(len, stacks)) + 1)
-    }
-    parts["embeddings"] = embeddings
-    if backbone is not model or hasattr(model, "head"):
-        head = None if backbone is not model else model.head
-        parts["all_but_head"] = [m for m in backbone.children() if m is not head]
+    parts = freezable(model)
     asked = f"cannot freeze {what!r} of this {type(model).__name__}, only {', '.join(parts)}"
     tied = "where the output matrix is the token embedding"
     require(what in parts, f"{asked}; {tied}, put a head of models.heads on it first")
     for part in parts[what]:
         part.requires_grad_(False)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freezable(model: nn.Module) -> dict[str, list[nn.Module]]:
+    """The parts of a model that `freeze` knows, by name."""
+    backbone = getattr(model, "backbone", model)
+    stacks = [m.blocks for m in backbone.modules() if hasattr(m, "blocks")]
+    embeddings = [m for name, m in backbone.named_children() if "embedding" in name]
+    parts = {}
+    for k in range(min(map(len, stacks)) + 1):
+        parts[f"bottom:{k}"] = embeddings + [block for blocks in stacks for block in blocks[:k]]
+    parts["embeddings"] = embeddings
+    if backbone is not model:
+        parts["all_but_head"] = list(backbone.children())
+    elif hasattr(model, "head"):
+        parts["all_but_head"] = [m for m in model.children() if m is not model.head]
+    return parts
