@@ -286,6 +286,35 @@ def test_dtype_and_mode_are_kept() -> None:
     assert not back.training and back.dtype == torch.bfloat16
 
 
+def test_a_t5_whose_output_matrices_are_wider_loses_nothing() -> None:
+    """In a T5 of float16 transformers keeps `wo` in float32, for its numbers do not fit."""
+    hf = transformers.T5ForConditionalGeneration(tiny_t5(feed_forward_proj="gated-gelu")).half()
+    for name, module in hf.named_modules():
+        if name.endswith(".wo"):
+            module.float()
+            module.weight.data *= 1e6
+    ours = from_hf(hf)
+    assert {p.dtype for p in ours.parameters()} == {torch.float32}
+    wo = hf.encoder.block[0].layer[1].DenseReluDense.wo.weight
+    assert torch.equal(ours.encoder.blocks[0].feed_forward.down.weight, wo)
+    ids = torch.tensor([[3, 4, 5]])
+    with torch.no_grad():
+        assert ours(ids, ids).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "masked_lm"])
+def test_weights_do_not_pass_through_the_callers_default_dtype(kind: str) -> None:
+    hf = make_case(kind, 3).hf
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        back = to_hf(from_hf(hf))
+    finally:
+        torch.set_default_dtype(before)
+    for name, weight in back.state_dict().items():
+        assert torch.equal(weight, hf.state_dict()[name]), name
+
+
 REFUSED = {
     "relative-key BERT": (
         lambda: transformers.BertForMaskedLM(tiny_bert(position_embedding_type="relative_key")),

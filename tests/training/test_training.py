@@ -475,6 +475,23 @@ def test_early_stopping_takes_the_best_weights_back():
     assert not torch.equal(seen[1]["head.bias"], seen[3]["head.bias"])
 
 
+def test_a_validation_loss_of_nan_is_never_the_best_and_the_log_stays_json(tmp_path):
+    losses = iter([math.nan, 3.0, 2.0, math.inf])
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    def validate(module):
+        return {"validation_loss": next(losses)}
+
+    more = {"validate": validate, "validate_every": 1, "patience": 4, "out": tmp_path}
+    result = run(bert(), mlm_at, mlm_loss, 4, **more)
+    assert (result.best_step, result.best_loss) == (3, 2.0)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    found = [json.loads(line, parse_constant=refuse)["validation_loss"] for line in lines]
+    assert found == [None, 3.0, 2.0, None]
+
+
 def test_validation_weighs_every_batch_by_what_it_predicts():
     model = bert().eval()
     batches = [mlm_at(step) for step in range(4)]

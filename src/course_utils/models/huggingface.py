@@ -6,6 +6,7 @@ One row of `FAMILIES` a paradigm, with its tables of `huggingface.toml`; both di
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,9 @@ def _check(hf: nn.Module, expected: set[str], found: set[str]) -> None:
 def from_hf(hf: nn.Module) -> Bert | Gpt | T5:
     """Give our model with the weights of a Hugging Face model; logits are the same.
 
+    The weights have their type. Where some have a wider one than the rest, as a T5 in float16 whose
+    `wo` transformers keeps in float32, all have that: its numbers would not fit into the other.
+
     A bare `BertModel` (an encoder without a head) gives a Bert whose MLM head is untrained; its
     pooler, which ours does not have, is left behind.
 
@@ -135,15 +139,17 @@ def from_hf(hf: nn.Module) -> Bert | Gpt | T5:
     known = ", ".join(theirs.__name__ for family in FAMILIES for theirs in family.theirs)
     family = next((family for family in FAMILIES if isinstance(hf, family.theirs)), None)
     require(family is not None, f"{type(hf).__name__} is not supported, only {known}")
-    ours = family.ours(_config_from(family, hf))
-    rules = _rules(family, ours, bare=isinstance(hf, transformers.BertModel))
     theirs = hf.state_dict()
+    # the widest type, where some weights have another than the rest; and never the caller's default
+    dtype = reduce(torch.promote_types, {weight.dtype for weight in theirs.values()})
+    ours = family.ours(_config_from(family, hf)).to(dtype)
+    rules = _rules(family, ours, bare=isinstance(hf, transformers.BertModel))
     named = {name for names in rules.values() for name in names}
     left_behind = {name for name in theirs if name.startswith("pooler.")} | TIED
     _check(hf, named, set(theirs) - (left_behind - named))
     weights = {k: torch.cat([_turned(n, theirs[n]) for n in v]) for k, v in rules.items()}
     ours.load_state_dict(ours.state_dict() | weights)
-    return ours.to(device=hf.device, dtype=hf.dtype).train(hf.training)
+    return ours.to(hf.device).train(hf.training)
 
 
 def to_hf(model: Bert | Gpt | T5) -> transformers.PreTrainedModel:
@@ -154,12 +160,13 @@ def to_hf(model: Bert | Gpt | T5) -> transformers.PreTrainedModel:
     """
     family = next((family for family in FAMILIES if isinstance(model, family.ours)), None)
     require(family is not None, f"{type(model).__name__} is not one of Bert, Gpt, T5")
-    hf, ours = _untrained(family, model.config), model.state_dict()
+    ours = model.state_dict()
+    parameter = next(model.parameters())
+    hf = _untrained(family, model.config).to(parameter.dtype)  # before weights are copied into it
     weights: dict[str, Tensor] = {}
     for name, names in _rules(family, model).items():
         parts = zip(names, ours[name].chunk(len(names)), strict=True)
         weights |= {theirs: _turned(theirs, part) for theirs, part in parts}
     hf.load_state_dict(weights, strict=False)  # not strict: what is tied stands there once more
     _check(hf, set(weights), set(hf.state_dict()) - (TIED - set(weights)))
-    parameter = next(model.parameters())
-    return hf.to(device=parameter.device, dtype=parameter.dtype).train(model.training)
+    return hf.to(parameter.device).train(model.training)

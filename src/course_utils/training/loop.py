@@ -322,7 +322,7 @@ class _Run:
         result = self.result
         result.without_best += 1
         loss = values["validation_loss"]
-        if result.best_loss is None or loss < result.best_loss:
+        if math.isfinite(loss) and (result.best_loss is None or loss < result.best_loss):
             result.best_loss = loss
             result.best_step = result.step
             result.without_best = 0
@@ -340,7 +340,7 @@ class _Run:
         self.result.since = []
         if self.out and self.main:
             with (self.out / "log.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(_line(record))
         speed = f"{record['tokens_per_second']:,.0f} tokens/s, MFU {record['mfu']:.0%}"
         self.bar.set_postfix_str(f"loss {record['loss']:.3f}, {speed}", refresh=False)
 
@@ -367,8 +367,7 @@ class _Run:
             self.bar.update(self.result.step)
         if self.main:
             self.out.mkdir(parents=True, exist_ok=True)
-            lines = (json.dumps(record) + "\n" for record in self.result.history)
-            (self.out / "log.jsonl").write_text("".join(lines))
+            (self.out / "log.jsonl").write_text("".join(map(_line, self.result.history)))
 
 
 def micro_batches(batch: Batch, parts: int) -> list[Batch]:
@@ -387,6 +386,12 @@ def weighted(loss: Loss, part: Batch, whole: dict[str, int]) -> Tensor:
     own = total_counts([part])
     terms = loss if isinstance(loss, dict) else {"token": loss}
     return sum(term * (own[name] / whole[name]) for name, term in terms.items())
+
+
+def _line(record: dict[str, float]) -> str:
+    """A record as a line of JSON, which has no NaN and no infinity: null stands for them."""
+    finite = {key: value if math.isfinite(value) else None for key, value in record.items()}
+    return json.dumps(finite, allow_nan=False) + "\n"
 
 
 def _every(done: int, interval: int) -> bool:
