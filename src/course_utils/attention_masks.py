@@ -49,7 +49,8 @@ def visible_keys(mask: Tensor, num_queries: int, causal: bool) -> Tensor:
 
     The queries are the last Q of the K positions, as when the others stand in a cache.
     """
-    seen, keys = mask.bool(), mask.size(-1)
+    keys = mask.size(-1)
+    seen = mask.bool()
     if seen.dim() == 2:
         seen = seen[:, None, :].expand(-1, keys, -1)
     if causal:

@@ -580,7 +580,7 @@ def test_t5_decoder_in_pieces_equals_at_once() -> None:
 
 def test_a_full_cache_says_so() -> None:
     model, cache = tiny_gpt(), KeyValueCache(4)
-    with pytest.raises(ValueError, match="holds 4 tokens, 5 were asked for"):
+    with pytest.raises(ValueError, match="holds 4 tokens, not 5"):
         model.hidden_states(ids_of(1, 5), None, cache)
 
 

@@ -211,7 +211,7 @@ class KeyValueCache:
         """
         end = self.length + key.size(2)
         fits = end <= self.capacity
-        require(fits, f"the cache holds {self.capacity} tokens, {end} were asked for")
+        require(fits, f"the cache holds {self.capacity} tokens, not {end}")
         if owner not in self.buffers:
             shape = (*key.shape[:2], self.capacity, key.size(3))
             self.buffers[owner] = (key.new_zeros(shape), value.new_zeros(shape))

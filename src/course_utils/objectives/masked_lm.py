@@ -49,7 +49,7 @@ def corrupt(
     `count="fixed"` takes max(1, round half up of rate·n) of the n tokens of each row that may be
     chosen, as BERT does (BERT counts [CLS] and [SEP] in n; here they are not);
     `count="independent"` draws each token by itself, as Hugging Face's collator does: then a short
-    row can have none. Of the chosen, `mask_share` become [MASK], `random_share` a random piece,
+    row can have none. Of the chosen, `mask_share` become [MASK], `random_share` a random token,
     the rest stay: 80/10/10 (Devlin et al. 2019, §3.1, app. A.1).
 
     `word_ids` (batch, length), -1 outside words, turns on whole-word masking. `special_ids` and
@@ -91,7 +91,7 @@ class Vocabulary:
         """
         ids = torch.arange(self.size, device=like.device)
         ids = ids[self.ordinary(ids)]
-        require(len(ids) > 0, f"all {self.size} ids are special: no random pieces to draw from")
+        require(len(ids) > 0, f"all {self.size} ids are special: no random tokens to draw from")
         drawn = torch.randint(len(ids), like.shape, generator=generator, device=generator.device)
         return ids[drawn.to(like.device)]
 
@@ -155,7 +155,7 @@ def replace_chosen(
     """Second step: what the model sees at the chosen positions: [MASK], a random id, or the id."""
     check_shares(mask_share, random_share)
     # One draw decides all three outcomes. With two draws the second share is conditional on the
-    # first (0.5, not 0.1), which is easy to get wrong. The draw is made per piece, also under
+    # first (0.5, not 0.1), which is easy to get wrong. The draw is made per token, also under
     # whole-word masking, as in BERT's code.
     draw = uniform(ids.shape, generator, ids.device)
     becomes_mask = chosen & (draw < mask_share)

@@ -200,9 +200,9 @@ def freeze(model: nn.Module, what: str) -> int:
         ValueError: an unknown name, more blocks than there are, or a model without its own head.
     """
     parts = freezable(model)
-    asked = f"cannot freeze {what!r} of this {type(model).__name__}, only {', '.join(parts)}"
+    refused = f"cannot freeze {what!r} of this {type(model).__name__}, only {', '.join(parts)}"
     tied = "where the output matrix is the token embedding"
-    require(what in parts, f"{asked}; {tied}, put a head of models.heads on it first")
+    require(what in parts, f"{refused}; {tied}, put a head of models.heads on it first")
     for part in parts[what]:
         part.requires_grad_(False)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
