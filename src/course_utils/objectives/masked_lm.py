@@ -59,14 +59,14 @@ def corrupt(
     Raises ValueError for wrong shapes or dtypes, ids outside the vocabulary, shares outside 0..1.
     """
     real = real_tokens(ids, attention_mask, vocab_size)
-    vocabulary = Vocabulary(vocab_size, mask_token_id, tuple(special_ids))
+    vocabulary = MaskingVocabulary(vocab_size, mask_token_id, tuple(special_ids))
     chosen = choose_positions(real & vocabulary.ordinary(ids), rate, count, word_ids, generator)
     masked = replace_chosen(ids, chosen, vocabulary, mask_share, random_share, generator)
     return Batch(model_inputs(masked, real, token_type_ids), labels_at(chosen, ids))
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class MaskingVocabulary:
     """Which ids may be chosen, and what they may become."""
 
     size: int
@@ -147,7 +147,7 @@ def fixed_count(candidates: Tensor, rate: float) -> Tensor:
 def replace_chosen(
     ids: Tensor,
     chosen: Tensor,
-    vocabulary: Vocabulary,
+    vocabulary: MaskingVocabulary,
     mask_share: float,
     random_share: float,
     generator: torch.Generator,

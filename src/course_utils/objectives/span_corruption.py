@@ -250,7 +250,7 @@ def from_noise_mask(
     end = _column(ids, vocabulary.eos_token_id)
     inputs, attention = _close_up([*before, spans.inputs(), end], vocabulary.pad_token_id)
     targets, predicted = _close_up([spans.targets(), *closing, end], vocabulary.pad_token_id)
-    return text_to_text(inputs, attention, targets, predicted, vocabulary.pad_token_id)
+    return encoder_decoder_batch(inputs, attention, targets, predicted, vocabulary.pad_token_id)
 
 
 Kept = tuple[Tensor, Tensor]  # ids, and where they are kept: both (batch, width)
@@ -291,7 +291,7 @@ class Spans:
         return _column(self.ids, self.vocabulary.first_sentinel_id - count)
 
 
-def text_to_text(
+def encoder_decoder_batch(
     inputs: Tensor, attention: Tensor, targets: Tensor, predicted: Tensor, pad: int
 ) -> Batch:
     """The batch of an encoder-decoder: the decoder starts with pad, and reads what it wrote."""

@@ -40,11 +40,11 @@ def make_batch(
     texts = [list(examples.ids[row]) for row in rows]
     labels = [examples.labels[row] for row in rows]
     if isinstance(model, T5):
-        inputs, target = text_to_text(texts, labels, pad_token_id, model)
+        inputs, target = for_encoder_decoder(texts, labels, pad_token_id, model)
     elif isinstance(model, Gpt):
-        inputs, target = continued(texts, labels, pad_token_id)
+        inputs, target = for_decoder(texts, labels, pad_token_id)
     else:
-        inputs, target = classified(texts, labels, pad_token_id)
+        inputs, target = for_encoder(texts, labels, pad_token_id)
     if examples.intents is None:
         return TaskBatch(inputs, target)
     return TaskBatch(inputs, target, intents=torch.tensor([examples.intents[row] for row in rows]))
@@ -54,7 +54,9 @@ Ids = list[int]
 InputsAndLabels = tuple[dict[str, Tensor], Tensor]
 
 
-def text_to_text(texts: list[Ids], answers: list[Ids], pad_id: int, model: T5) -> InputsAndLabels:
+def for_encoder_decoder(
+    texts: list[Ids], answers: list[Ids], pad_id: int, model: T5
+) -> InputsAndLabels:
     """The encoder reads the text; the decoder reads the answer, one step behind its labels."""
     start = model.config.decoder_start_token_id
     inputs = pad_inputs(texts, pad_id)
@@ -62,7 +64,7 @@ def text_to_text(texts: list[Ids], answers: list[Ids], pad_id: int, model: T5) -
     return inputs, pad(answers, IGNORE_INDEX)
 
 
-def continued(texts: list[Ids], answers: list[Ids], pad_id: int) -> InputsAndLabels:
+def for_decoder(texts: list[Ids], answers: list[Ids], pad_id: int) -> InputsAndLabels:
     """Text and answer in one row, for a decoder; only the answer is predicted."""
     pairs = list(zip(texts, answers, strict=True))
     rows = [[*text, *answer[:-1]] for text, answer in pairs]
@@ -70,7 +72,7 @@ def continued(texts: list[Ids], answers: list[Ids], pad_id: int) -> InputsAndLab
     return pad_inputs(rows, pad_id), pad(labels, IGNORE_INDEX)
 
 
-def classified(texts: list[Ids], labels: list[int] | list[Ids], pad_id: int) -> InputsAndLabels:
+def for_encoder(texts: list[Ids], labels: list[int] | list[Ids], pad_id: int) -> InputsAndLabels:
     """Texts with one label each, or with one tag for every token."""
     inputs = pad_inputs(texts, pad_id)
     if isinstance(labels[0], int):
@@ -192,8 +194,8 @@ def finetune(
     if frozen:
         freeze(model, frozen)
     config = bert_recipe(len(train_examples), batch_size, epochs, evaluations, settings)
-    task = Task(model, train_examples, validation, pad_token_id, batch_size, alpha)
-    return task.train(config, out, progress)
+    run = FineTuning(model, train_examples, validation, pad_token_id, batch_size, alpha)
+    return run.train(config, out, progress)
 
 
 def bert_recipe(
@@ -213,7 +215,7 @@ def bert_recipe(
 
 
 @dataclass(frozen=True)
-class Task:
+class FineTuning:
     """A model, the examples it learns from, and those it is judged by."""
 
     model: nn.Module
