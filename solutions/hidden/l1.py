@@ -1,23 +1,21 @@
-"""Hidden checks of L1: models, masks, spaces and classes drawn when it is graded."""
+"""Hidden cases of L1: models, masks, spaces and classes drawn when it is graded."""
 
 import numpy as np
 
-from course_utils.grading import tiny
-from course_utils.grading.item import Hidden
-from course_utils.grading.items.l1 import (
-    ITEM,
+from course_tools.grading.cases import Hidden
+from course_tools.grading.references.l1 import (
     attention_of,
-    check_cka,
-    check_cosine,
-    check_looks,
-    check_probe,
-    check_record,
-    check_states,
-    check_vectors,
+    cka_case,
+    cosine_case,
+    looks_case,
+    probe_case,
+    states_case,
+    vectors_cases,
 )
+from course_utils.grading import tiny
+from course_utils.grading.items.l1 import ITEM
 
 HIDDEN = Hidden(ITEM)
-HIDDEN.part("L1.7")(check_record)
 
 
 def right_padded(rng, texts, length):
@@ -28,51 +26,51 @@ def right_padded(rng, texts, length):
 
 
 @HIDDEN.part("L1.1")
-def states(student, rng):
+def states(rng):
     """Other texts, other weights."""
     for kind in ("bert", "gpt"):
         mask = right_padded(rng, 3, 7)
         ids = rng.integers(5, len(tiny.VOCABULARY), size=mask.shape) * mask
-        check_states(student, kind, int(rng.integers(10**6)), ids, mask)
+        yield states_case(kind, int(rng.integers(10**6)), ids, mask)
 
 
 @HIDDEN.part("L1.2")
-def vectors(student, rng):
+def vectors(rng):
     """Padding on the right, on the left, and on both sides."""
     mask = right_padded(rng, 4, 8)
     for real in (mask, mask[:, ::-1].copy(), np.roll(mask, 1, axis=1) * (np.arange(8) > 0)):
-        check_vectors(student, rng.normal(size=(4, 8, 5)) + 0.5, real)
+        yield from vectors_cases(rng.normal(size=(4, 8, 5)) + 0.5, real)
 
 
 @HIDDEN.part("L1.3")
-def cone(student, rng):
+def cone(rng):
     """Vectors of any length around a common direction."""
     for count in (2, 5, 40):
         vectors = rng.normal(size=(count, 7)) + rng.uniform(0.2, 2, size=7)
-        check_cosine(student, vectors * rng.uniform(0.5, 5, size=(count, 1)))
+        yield cosine_case(vectors * rng.uniform(0.5, 5, size=(count, 1)))
 
 
 @HIDDEN.part("L1.4")
-def alike(student, rng):
+def alike(rng):
     """Spaces that share much, little, and everything but a rotation and a shift."""
     x = rng.normal(size=(20, 6)) + 1
     turned = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     for y in (x[:, :4] + rng.normal(size=(20, 4)), rng.normal(size=(20, 9)), 3 * x @ turned - 2):
-        check_cka(student, x, y)
+        yield cka_case(x, y)
 
 
 @HIDDEN.part("L1.5")
-def looks(student, rng):
+def looks(rng):
     """Attention to both sides, and causal attention; one text and one head."""
     mask = right_padded(rng, 3, 6)
     scores = rng.normal(size=(3, 4, 6, 6)) * 2
-    check_looks(student, attention_of(scores, mask), mask)
-    check_looks(student, attention_of(np.where(np.tri(6) > 0, scores, -np.inf), mask), mask)
-    check_looks(student, attention_of(scores[:1, :1], mask[:1]), mask[:1])
+    yield looks_case(attention_of(scores, mask), mask)
+    yield looks_case(attention_of(np.where(np.tri(6) > 0, scores, -np.inf), mask), mask)
+    yield looks_case(attention_of(scores[:1, :1], mask[:1]), mask[:1])
 
 
 @HIDDEN.part("L1.6")
-def probing(student, rng):
+def probing(rng):
     """Other classes and labels."""
-    check_probe(student, rng)
-    check_probe(student, rng)
+    yield probe_case(rng)
+    yield probe_case(rng)

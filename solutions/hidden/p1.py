@@ -1,19 +1,11 @@
-"""Hidden checks of P1: sentences, models and tables drawn when it is graded."""
+"""Hidden cases of P1: sentences, models and tables drawn when it is graded."""
 
+from course_tools.grading.cases import Hidden
+from course_tools.grading.references.p1 import guesses_case, position_case, quality_case, softmax
 from course_utils.grading import tiny
-from course_utils.grading.item import Hidden
-from course_utils.grading.items.p1 import (
-    ITEM,
-    MASK,
-    check_guesses,
-    check_mine,
-    check_position,
-    check_quality,
-    softmax,
-)
+from course_utils.grading.items.p1 import ITEM, MASK
 
 HIDDEN = Hidden(ITEM)
-HIDDEN.part("P1.4")(check_mine)
 
 
 def sentence(rng, place=None):
@@ -25,22 +17,22 @@ def sentence(rng, place=None):
 
 
 @HIDDEN.part("P1.1")
-def where(student, rng):
+def where(rng):
     """Masks at any place, the first among them."""
     for place in (0, 2, None, None):
-        check_position(student, sentence(rng, place))
+        yield position_case(sentence(rng, place))
 
 
 @HIDDEN.part("P1.2")
-def guesses(student, rng):
+def guesses(rng):
     """Models and sentences of any kind."""
     for k in (1, 5, 8):
-        check_guesses(student, int(rng.integers(10**6)), sentence(rng), k)
+        yield guesses_case(int(rng.integers(10**6)), sentence(rng), k)
 
 
 @HIDDEN.part("P1.3")
-def good(student, rng):
+def good(rng):
     """Tables of several sizes."""
     for rows, size, k in ((4, 12, 5), (30, 50, 5), (25, 7, 2)):
         table = softmax(rng.normal(size=(rows, size)) * rng.uniform(1, 4))
-        check_quality(student, table, rng.integers(0, size, size=rows), k)
+        yield quality_case(table, rng.integers(0, size, size=rows), k)

@@ -1,24 +1,21 @@
-"""Hidden checks of P3: texts, ids, logits and models drawn when it is graded."""
+"""Hidden cases of P3: texts, ids, logits and models drawn when it is graded."""
 
 import numpy as np
 
-from course_utils.grading import tiny
-from course_utils.grading.item import Hidden
-from course_utils.grading.items.p3 import (
-    ITEM,
-    check_collate,
-    check_example,
-    check_loss,
-    check_predict,
-    check_prompt,
-    check_record,
-    check_scores,
+from course_tools.grading.cases import Hidden
+from course_tools.grading.references.p3 import (
+    collate_case,
     contested,
     example,
+    example_case,
+    loss_case,
+    predict_case,
+    scores_case,
 )
+from course_utils.grading import tiny
+from course_utils.grading.items.p3 import ITEM
 
 HIDDEN = Hidden(ITEM)
-HIDDEN.part("P3.7")(check_record)
 
 
 def ids(rng, count):
@@ -27,53 +24,52 @@ def ids(rng, count):
 
 
 @HIDDEN.part("P3.1")
-def prompt(student, rng):
+def prompt(rng):
     """Texts of any words, also with quotes, digits and a line break."""
     texts = [" ".join(rng.choice(tiny.WORDS, size=rng.integers(2, 12))) for _ in range(4)]
-    check_prompt(student, [*texts, 'He said: "no" 7 times', "one\ntwo", "C'est la vie é"])
+    yield {"texts": [*texts, 'He said: "no" 7 times', "one\ntwo", "C'est la vie é"]}
 
 
 @HIDDEN.part("P3.2")
-def pairs(student, rng):
+def pairs(rng):
     """Prompts and answers of any length; some must be cut."""
     for _ in range(6):
         prompt, answer = ids(rng, rng.integers(3, 12)), ids(rng, rng.integers(1, 4))
-        check_example(student, prompt, answer, int(rng.integers(len(answer) + 1, 16)))
+        yield example_case(prompt, answer, int(rng.integers(len(answer) + 1, 16)))
     for room in (6, 3):
-        check_example(student, ids(rng, 9), [11, 12], room)
+        yield example_case(ids(rng, 9), [11, 12], room)
 
 
 @HIDDEN.part("P3.3")
-def batch(student, rng):
+def batch(rng):
     """Batches of several sizes; the pad id is at times that of the end."""
     for pad in (0, 2, 3):
-        rows = [example(ids(rng, n), ids(rng, 2), 2, 30) for n in (2, 7, 4)]
-        check_collate(student, rows, pad)
+        yield collate_case([example(ids(rng, n), ids(rng, 2), 2, 30) for n in (2, 7, 4)], pad)
 
 
 @HIDDEN.part("P3.4")
-def loss(student, rng):
+def loss(rng):
     """Answers of different length, at different places."""
     for _ in range(3):
         labels = np.full((3, 8), -100)
         for row, length in enumerate(rng.permutation([1, 2, 4])):
             start = int(rng.integers(1, 8 - length))
             labels[row, start : start + length] = rng.integers(0, 11, size=length)
-        check_loss(student, rng.normal(size=(3, 8, 11)) * 2, labels)
+        yield loss_case(rng.normal(size=(3, 8, 11)) * 2, labels)
 
 
 @HIDDEN.part("P3.5")
-def scores(student, rng):
+def scores(rng):
     """Prompts and answers of any length."""
     for _ in range(3):
         answers = [ids(rng, int(n)) for n in rng.permutation([1, 2, 3, 4])]
-        check_scores(student, int(rng.integers(10**6)), ids(rng, rng.integers(1, 9)), answers)
+        yield scores_case(int(rng.integers(10**6)), ids(rng, rng.integers(1, 9)), answers)
 
 
 @HIDDEN.part("P3.6")
-def predictions(student, rng):
+def predictions(rng):
     """Many prompts of different lengths, more than any batch; two to four labels."""
     for labels, count in ((2, 150), (4, 24)):
         prompts = [ids(rng, int(n)) for n in rng.integers(1, 10, size=count)]
         seed, start = int(rng.integers(10**6)), int(rng.integers(5, 40))
-        check_predict(student, seed, prompts, contested(seed, prompts, labels, start))
+        yield predict_case(seed, prompts, contested(seed, prompts, labels, start))

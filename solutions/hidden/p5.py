@@ -1,26 +1,24 @@
-"""Hidden checks of P5: ids, labels, models and texts drawn when it is graded."""
+"""Hidden cases of P5: ids, labels, models and texts drawn when it is graded."""
 
 import numpy as np
 
-from course_utils.grading import tiny
-from course_utils.grading.item import Hidden
-from course_utils.grading.items.p5 import (
-    ITEM,
+from course_tools.grading.cases import Hidden
+from course_tools.grading.references.p5 import (
     an_end,
-    check_corpus,
-    check_greedy,
-    check_loss,
-    check_pair,
-    check_record,
-    check_rouge_l,
-    check_rouge_n,
-    check_shift,
+    corpus_case,
+    greedy_case,
+    loss_case,
+    pair_case,
+    rouge_l_case,
+    rouge_n_case,
+    shift_case,
     until,
     written,
 )
+from course_utils.grading import tiny
+from course_utils.grading.items.p5 import ITEM
 
 HIDDEN = Hidden(ITEM)
-HIDDEN.part("P5.8")(check_record)
 
 
 def ids(rng, count):
@@ -34,34 +32,34 @@ def words(rng, count):
 
 
 @HIDDEN.part("P5.1")
-def pair(student, rng):
+def pair(rng):
     """Any lengths; some texts and summaries must be cut."""
     for _ in range(6):
         before = ids(rng, rng.integers(1, 4))
         most = int(rng.integers(len(before) + 2, 16)), int(rng.integers(2, 9))
-        check_pair(student, before, ids(rng, 10), ids(rng, rng.integers(1, 8)), most)
+        yield pair_case(before, ids(rng, 10), ids(rng, rng.integers(1, 8)), most)
 
 
 @HIDDEN.part("P5.2")
-def shift(student, rng):
+def shift(rng):
     """Any labels, one without padding; start and pad may differ."""
     for start, pad in ((0, 0), (1, 0), (4, 3)):
         lengths = rng.permutation([2, 4, 6])
         labels = np.where(np.arange(6) < lengths[:, None], rng.integers(5, 60, (3, 6)), -100)
-        check_shift(student, labels, start, pad)
+        yield shift_case(labels, start, pad)
 
 
 @HIDDEN.part("P5.3")
-def loss(student, rng):
+def loss(rng):
     """Summaries of different length."""
     for _ in range(3):
         lengths = rng.permutation([2, 3, 6])
         labels = np.where(np.arange(6) < lengths[:, None], rng.integers(0, 11, (3, 6)), -100)
-        check_loss(student, rng.normal(size=(3, 6, 11)) * 2, labels)
+        yield loss_case(rng.normal(size=(3, 6, 11)) * 2, labels)
 
 
 @HIDDEN.part("P5.4")
-def greedy(student, rng):
+def greedy(rng):
     """Two models whose summaries end at different lengths."""
     done = 0
     while done < 2:
@@ -70,30 +68,30 @@ def greedy(student, rng):
         given = rng.integers(5, len(tiny.VOCABULARY), mask.shape) * mask
         raw = written(seed, given, mask, 8)
         if len({len(row) for row in until(raw, an_end(raw))}) > 1:
-            check_greedy(student, seed, given, mask)
+            yield greedy_case(seed, given, mask)
             done += 1
 
 
 @HIDDEN.part("P5.5")
-def rouge_grams(student, rng):
+def rouge_grams(rng):
     """Single words, pairs and triples; nothing in common; a text shorter than n."""
     for n in (1, 2, 3):
         for _ in range(3):
-            check_rouge_n(student, words(rng, rng.integers(6, 20)), words(rng, 12), n)
-    check_rouge_n(student, ["x", "y"], words(rng, 5), 1)
-    check_rouge_n(student, words(rng, 5), ["x"], 2)
+            yield rouge_n_case(words(rng, rng.integers(6, 20)), words(rng, 12), n)
+    yield rouge_n_case(["x", "y"], words(rng, 5), 1)
+    yield rouge_n_case(words(rng, 5), ["x"], 2)
 
 
 @HIDDEN.part("P5.6")
-def rouge_longest(student, rng):
+def rouge_longest(rng):
     """Texts of several lengths; nothing in common."""
     for length in (3, 9, 25):
-        check_rouge_l(student, words(rng, length), words(rng, rng.integers(4, 16)))
-    check_rouge_l(student, ["x", "y"], words(rng, 5))
+        yield rouge_l_case(words(rng, length), words(rng, rng.integers(4, 16)))
+    yield rouge_l_case(["x", "y"], words(rng, 5))
 
 
 @HIDDEN.part("P5.7")
-def rouge_corpus(student, rng):
+def rouge_corpus(rng):
     """Texts in which words differ by their endings."""
     ends = ["", "s", "ing", "ed"]
 
@@ -102,4 +100,4 @@ def rouge_corpus(student, rng):
         return " ".join(word + rng.choice(ends) for word in chosen) + "."
 
     pairs = [(text(rng.integers(5, 12)), text(rng.integers(3, 9))) for _ in range(5)]
-    check_corpus(student, [a for a, _ in pairs], [b for _, b in pairs])
+    yield corpus_case([a for a, _ in pairs], [b for _, b in pairs])

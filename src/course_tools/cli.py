@@ -160,10 +160,11 @@ def bench(
 
 @app.command()
 def exercises() -> None:
-    """Write the students' notebooks anew from the solutions."""
+    """Write the students' notebooks anew from the solutions, and the cases of their checks."""
+    from course_tools.grading import cases
     from course_tools.grading.exercises import generate
 
-    changed = generate(ROOT / "solutions", ROOT / "exercises")
+    changed = [*generate(ROOT / "solutions", ROOT / "exercises"), *cases.write_all()]
     typer.echo("\n".join(f"written: {path}" for path in changed) or "The exercises are current.")
 
 

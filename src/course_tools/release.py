@@ -19,11 +19,12 @@ NEEDED = (
     "course_utils/checkpoints/gpt-mini/model.safetensors",
     "course_utils/checkpoints/minilm-mlm/trained.safetensors",
     "course_utils/checkpoints/tokenizer/tokenizer.json",
+    "course_utils/grading/cases/t1.json",
     "course_utils/models/huggingface.toml",
     "LICENSE",
     "NOTICE",
 )
-PRIVATE = re.compile(r"(^|/)(solutions|hidden|tests|exercises)/")
+PRIVATE = re.compile(r"(^|/)(solutions|hidden|tests|exercises|course_tools|references)/")
 TRIAL = """
 import course_utils, sys
 from pathlib import Path

@@ -2,7 +2,10 @@
 
 import ast
 import csv
+import importlib
+import inspect
 import json
+import pkgutil
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +15,15 @@ import numpy as np
 import pytest
 import yaml
 
-from course_tools.grading import exercises, report, selftest
+from course_tools.grading import cases, exercises, references, report, selftest
 from course_tools.grading.collect import Found, owner, safe
 from course_tools.grading.grade import Setup, Stopped, canary, status
 from course_tools.grading.judge import ELSEWHERE, Mark, load_hidden
 from course_tools.grading.notebook import Submission, Unreadable
+from course_utils import grading
+from course_utils.grading import cases as stored_cases
 from course_utils.grading import check
-from course_utils.grading.item import Notebook, Wrong, array, compare, same
+from course_utils.grading.item import IN_PLACE, Notebook, Wrong, array, check_call, compare, same
 from course_utils.grading.items import all_items
 from course_utils.grading.plain import MAX_DEPTH, NotPlain, decode, dumps, encode, loads
 from course_utils.grading.session import Session
@@ -156,9 +161,10 @@ def test_no_value_is_a_fault_of_a_hidden_check(item):
         names = {"np": np}
         for name in item.names:
             exec(f"{name} = lambda *a, **k: {value}", names)
-        for part, look in hidden.checks.items():
+        for part in hidden.draws:
             try:
-                look(Notebook(names), np.random.default_rng(0))
+                for case in hidden.cases(part, 0):
+                    item.parts[part].judge(Notebook(names), case)
             except Wrong:
                 continue
             raise AssertionError(f"{part} takes {value}")
@@ -382,6 +388,57 @@ def test_an_exercise_holds_nothing_of_its_solution(path):
     assert sum(exercises.STUB in cell.source for cell in answers) >= len(item.parts)
 
 
+@each_item
+def test_the_public_cases_are_exactly_what_the_references_give(item):
+    stored = (stored_cases.FOLDER / f"{item.name.lower()}.json").read_text("utf-8")
+    made = cases.text_of(cases.public(item))
+    assert cases.agree(json.loads(stored), json.loads(made)), "run: make exercises"
+    assert len(stored) < 50_000
+    again = {
+        part: [{key: encode(value) for key, value in case.items()} for case in some]
+        for part, some in stored_cases.stored(item.name).items()
+    }
+    assert again == json.loads(stored)
+
+
+def test_cases_agree_but_for_rounding():
+    one = {"array": "float64", "shape": [2], "data": encode(np.array([1.0, 2.0]))["data"]}
+    near, far = (encode(np.array([1.0, 2.0 + gap])) for gap in (1e-9, 1e-2))
+    assert cases.agree([one, 0.1 + 0.2, "a"], [near, 0.3, "a"])
+    for other in ([far, 0.3, "a"], [near, 0.3], [near, 0.31, "a"], [near, 0.3, "b"], [1, 0.3, "a"]):
+        assert not cases.agree([one, 0.3, "a"], other)
+
+
+def test_a_file_of_cases_is_written_only_where_it_says_something_else(tmp_path):
+    item = all_items()["T1"]
+    path = cases.write_public(item, tmp_path)
+    assert path and cases.write_public(item, tmp_path) is None
+    path.write_text(path.read_text().replace(": 19,", ": 20,"))
+    assert cases.write_public(item, tmp_path) == path
+
+
+def defined(module):
+    """The functions that a module itself defines, by name."""
+    return {name: thing for name, thing in vars(module).items()
+            if inspect.isfunction(thing) and thing.__module__ == module.__name__}  # fmt: skip
+
+
+def modules(package):
+    """All modules below a package, imported."""
+    found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    return [importlib.import_module(module.name) for module in found]
+
+
+def test_no_reference_lies_in_the_students_package():
+    """Neither a function of the references nor one with the name of an answer."""
+    theirs = {name for module in modules(references) for name in defined(module)} - {"public"}
+    assert len(theirs) > 90 and {"jaccard", "lcs", "undominated", "quality_case"} <= theirs
+    answers = {name for item in ITEMS for name in item.names}
+    for module in modules(grading):
+        assert not (theirs | answers) & defined(module).keys(), module.__name__
+        assert "course_tools" not in Path(module.__file__).read_text("utf-8"), module.__name__
+
+
 def test_hidden_checks_and_solutions_are_no_part_of_package_and_site():
     assert not list((ROOT / "src").rglob("hidden*"))
     assert yaml.safe_load((ROOT / "_config.yml").read_text())["only_build_toc_files"] is True
@@ -487,13 +544,70 @@ def test_equality_is_that_of_plain_values(got, want, equal):
 
 def test_compare_names_the_mistake_only_where_it_shows():
     with pytest.raises(Wrong, match="off by one"):
-        compare(4, 5, {"the same": 5, "off by one": 4})
+        compare(4, 5, [("the same", 5), ("off by one", 4)])
     with pytest.raises(Wrong, match="wrong shape"):
         compare([1, 2], [1, 2, 3])
     with pytest.raises(Wrong, match="not made of numbers"):
         array("x", "it")
     with pytest.raises(Wrong, match="finite"):
         array([np.inf], "it", (1,))
+
+
+def test_complex_numbers_without_imaginary_part_are_plain():
+    assert encode(2 + 0j) == 2.0 and type(encode(np.complex128(2))) is float
+    back = decode(encode(np.array([1 + 0j, 2])))
+    assert back.dtype == float and back.tolist() == [1, 2]
+    with pytest.raises(NotPlain):
+        encode(np.array([1 + 1j]))
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "said"),
+    [
+        (19.00001, 19, "19.00001; expected: 19"),
+        (0.1234567, 0.1234569, "0.1234567; expected: 0.1234569"),
+        (np.array([1.0000001, 2]), np.array([1.0, 2]), "[1.0000001, 2]; expected: shape (2,): [1"),
+        (np.arange(9.0), np.array([*range(8), 9.0]), "[8]: 8; expected: 9"),
+        ([0] * 50 + [1], [0] * 51, "[50]: 1; expected: 0"),
+        (np.zeros((3, 3)), np.eye(3) * [0, 0, 1], "[2, 2]: 0; expected: 1"),
+    ],
+    ids=str,
+)
+def test_what_came_and_what_was_expected_are_told_so_that_they_differ(got, want, said):
+    with pytest.raises(Wrong) as wrong:
+        compare(got, want, what="It", rtol=0, atol=0)
+    assert said in wrong.value.detail
+
+
+def check_of(case, function):
+    """The hint that `check_call` gives to a function f, if any."""
+    try:
+        check_call(Notebook({"f": function}), case, "f")
+    except Wrong as wrong:
+        return wrong.hint
+
+
+def test_a_call_must_leave_its_arguments_alone():
+    case = cases.case([3, 1], expected=4)
+    assert check_of(case, sum) is None
+    assert check_of(case, lambda x: x.pop() + x.pop()) == IN_PLACE
+
+
+def test_a_case_may_have_a_hint_for_whatever_else_goes_wrong():
+    case = cases.case(0, expected=1.5, mistakes=[("doubled", 3.0)], otherwise="at zero")
+    assert check_of(case, lambda x: 1.5) is None
+    assert check_of(case, lambda x: 3) == "doubled"
+    hints = {check_of(case, f) for f in (lambda x: 7, lambda x: 1 / x, lambda x: None)}
+    assert hints == {"at zero"}
+
+
+def test_a_hidden_part_is_one_that_needs_cases():
+    hidden = cases.Hidden(all_items()["T1"])
+    with pytest.raises(ValueError, match="a person"):
+        hidden.part("T1.5")
+    with pytest.raises(ValueError, match="a record"):
+        cases.Hidden(all_items()["P2"]).part("P2.5")
+    assert hidden.lacking() == ["T1.1", "T1.2", "T1.3", "T1.4"]
 
 
 # -- notebooks -----------------------------------------------------------------------------------

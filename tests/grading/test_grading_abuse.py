@@ -22,11 +22,11 @@ import numpy as np
 import pytest
 
 from course_tools.grading import command, refused, selftest
-from course_tools.grading import jail as jail_module
 from course_tools.grading.collect import collect
 from course_tools.grading.grade import Setup, Stopped, grade_file, grade_folder, run
 from course_tools.grading.jail import Jail, Limits, NoJail, family
 from course_tools.grading.jailed import Died, Jailed, Worker
+from course_tools.grading.judge import ELSEWHERE
 from course_tools.grading.notebook import Submission
 from course_utils.grading.item import Wrong, compare
 from course_utils.grading.items import all_items
@@ -979,40 +979,47 @@ mine = libc.syscall({[39, 172][which]}) == os.getpid()"""
     assert refused.program("vax") == b""
 
 
-def test_the_checks_cannot_be_imported_to_answer():
-    """The public checks know what is right; where grading runs they are not there."""
-    item = all_items()["T3"]
-    steal = """import course_utils.grading.items as items, os
-files = sorted(os.listdir(os.path.dirname(items.__file__)))
-from course_utils.grading.items.t3 import jaccard
-def overlap(*a): return jaccard(*a)
-def jaccard_overlap(*a): return jaccard(*a)"""
-    with Jail(FAST) as jail, Jailed(jail, [steal]) as student:
-        assert student.value("files") == ["__init__.py"]
-        assert not any(student.ask("has", names=["jaccard"])), student.notes
-    marks = run(item, ["def check(name): pass", steal], SETUP)["marks"]
+STEAL = """
+from course_utils.grading import cases
+from course_utils.grading.items.t3 import ITEM
+def stolen(part):
+    def answer(*args):
+        for case in cases.stored("T3")[part]:
+            if str(case["args"]) == str(list(args)):
+                return case["expected"]
+    return answer
+verdict, overlap, best_accuracy, related_tokens = (stolen(f"T3.{n}") for n in (2, 3, 4, 5))
+"""
+
+
+def test_who_imports_the_checks_to_answer_gains_nothing():
+    """They hold what is right for the public cases, and no more."""
+    marks = run(all_items()["T3"], ["def check(name): pass", STEAL], SETUP)["marks"]
     assert not [mark for mark in marks if mark["state"] == "right"]
+    said = [mark["feedback"] for mark in marks if mark["part"] in ("T3.2", "T3.3", "T3.4", "T3.5")]
+    assert all(text.startswith(ELSEWHERE) for text in said), said
 
 
-def test_another_copy_of_the_checks_is_hidden_too(tmp_path, monkeypatch):
-    """An installed package beside the folder that grades, or an environment behind a link."""
-    (tmp_path / "lib/course_utils/grading/items").mkdir(parents=True)
-    (tmp_path / "lib/course_utils/grading/items/t3.py").write_text("def jaccard(): return 1")
-    monkeypatch.syspath_prepend(tmp_path / "lib")
-    more = [*jail_module.shown(), tmp_path / "lib"]
-    monkeypatch.setattr("course_tools.grading.jail.shown", lambda: more)
-    look = f"import os\nseen = os.listdir({str(tmp_path / 'lib/course_utils/grading/items')!r})"
+def test_what_knows_the_truth_is_not_in_the_jail():
+    """Neither the references nor anything else of `course_tools`, wherever Python looks."""
+    look = f"""import importlib.util, os, sys
+found = importlib.util.find_spec("course_tools") is not None
+beside = [p for p in [*sys.path, {str(ROOT / "src")!r}] if os.path.exists(p + "/course_tools")]
+solutions = os.path.exists({str(ROOT / "solutions")!r})"""
     with Jail(FAST) as jail, Jailed(jail, [look]) as student:
-        assert student.value("seen") == ["__init__.py"], student.notes
+        seen = [student.value(name) for name in ("found", "beside", "solutions")]
+    assert seen == [False, [], False], student.notes
 
 
-@pytest.mark.parametrize("place", ["solutions", "in", "out"])
+@pytest.mark.parametrize("place", ["solutions", "in", "out", "references"])
 def test_what_the_jail_shows_must_hold_nothing_private(tmp_path, monkeypatch, place):
     """A course that lies inside its own environment would show its hidden checks."""
     (tmp_path / place).mkdir()
     monkeypatch.setattr("course_tools.grading.jail.shown", lambda: [tmp_path / place])
     paths = {"solutions": ROOT / "solutions", "in": tmp_path / "x", "out": tmp_path / "y"}
     paths[place] = tmp_path / place / "deeper"
+    if place == "references":
+        monkeypatch.setattr("course_tools.grading.grade.CODE", (paths[place],))
     with pytest.raises(Stopped, match=r"The jail shows .*deeper to those who hand in"):
         grade_folder(paths["in"], paths["out"], replace(SETUP, solutions=paths["solutions"]))
 

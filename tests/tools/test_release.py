@@ -88,10 +88,11 @@ def test_what_is_installed_passes_the_tests_of_the_core(installed, tmp_path):
 def test_canary_faults(tmp_path):
     wheel = tmp_path / "some.whl"
     with zipfile.ZipFile(wheel, "w") as file:
-        for name in (*release.NEEDED[1:], "course_utils/hidden/t1.py"):
+        for name in (*release.NEEDED[1:], "course_utils/hidden/t1.py", "course_tools/cli.py"):
             file.writestr(name, "")
     said = release.archive_faults(wheel)
-    assert len(said) == 2 and "bert-mini" in said[0] and "hidden/t1.py" in said[1]
+    assert len(said) == 3 and "bert-mini" in said[0] and "hidden/t1.py" in said[1]
+    assert "course_tools/cli.py" in said[2]
 
 
 def test_what_is_bundled_is_in_the_notice():

@@ -58,7 +58,8 @@ class Setup:
 def fingerprint(hidden: Path, limits: Limits) -> str:
     """Hash of all code that decides about marks: another one grades everything anew."""
     digest = hashlib.sha256(repr(limits).encode())
-    for path in [*(p for folder in CODE for p in sorted(folder.rglob("*.py"))), hidden]:
+    files = (p for folder in CODE for p in sorted(folder.rglob("*")))
+    for path in [*(p for p in files if p.suffix in (".py", ".json")), hidden]:
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -167,7 +168,7 @@ def grade_folder(
     submission is touched when the canary fails, NoJail when there is no jail.
     """
     items = {name: all_items()[name] for name in only or all_items()}
-    if seen := [] if setup.unsafe else exposed([setup.solutions, folder, out]):
+    if seen := [] if setup.unsafe else exposed([setup.solutions, folder, out, CODE[0]]):
         raise Stopped(
             f"The jail shows {', '.join(map(str, seen))} to those who hand in, for it lies where "
             "Python or the course's data lie. Move it somewhere else."

@@ -28,7 +28,6 @@ NOBODY = "65534"
 WRITABLE = ("/box", "/tmp", "/dev/shm")  # the first is in no ordinary system
 INODE, SOCKET = 1_200, 2 * 212_992  # bytes of the kernel for a file, and for what a socket may hold
 COUNTED = Path("/proc/self/schedstat").exists()  # whether time spent waiting is counted
-ITEMS = "course_utils/grading/items"  # the public checks, below a folder of packages
 PROGRAMS = ("bwrap", "unshare", "setpriv")
 # Since Ubuntu 24.04 a program of an ordinary user makes namespaces only if a profile allows it.
 PROFILE = """\
@@ -79,7 +78,6 @@ class Jail:
         self.unsafe = unsafe
         self.stage = Path(tempfile.mkdtemp(prefix="course-jail-"))
         self.stage.chmod(0o755)
-        shutil.copy(public_checks()[0] / "__init__.py", self.stage / "items.py")
         (self.stage / "refused").write_bytes(refused.program())
         for number in range(len(shown())):
             (self.stage / str(number)).mkdir()
@@ -150,10 +148,6 @@ class Jail:
         words += [*size, "/dev/shm", "--remount-ro", "/dev", *size, "/tmp", *size, "/box"]
         for path, place in places.items():  # after the tmpfs: they may lie below one
             words += ["--ro-bind", str(place), str(path)]
-        # the public checks know what is right: an answer could import it instead of being one
-        for folder in map(str, public_checks()):
-            words += ["--tmpfs", folder, "--ro-bind", str(self.stage / "items.py")]
-            words += [f"{folder}/__init__.py", "--remount-ro", folder]
         return [*words, "--chdir", "/box", "--remount-ro", "/"]
 
     def probe(self) -> None:
@@ -177,13 +171,6 @@ def shown() -> list[Path]:
     paths = [Path(path) for path in wanted if Path(path).exists()]
     inside = lambda path: any(path != p and path.is_relative_to(p) for p in [Path("/usr"), *paths])  # noqa: E731
     return [path for path in dict.fromkeys(paths) if not inside(path)]
-
-
-def public_checks() -> list[Path]:
-    """Where the public checks lie: in this package, and in other copies that Python could find."""
-    here = Path(course_utils.__file__).resolve().parents[1] / ITEMS
-    others = [Path(folder).absolute() / ITEMS for folder in sys.path]
-    return list(dict.fromkeys([here, *(path for path in others if path.is_dir())]))
 
 
 def exposed(paths: Iterable[Path]) -> list[Path]:

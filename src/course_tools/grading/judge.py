@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from course_tools.checkout import load_module
+from course_tools.grading.cases import Hidden
 from course_tools.grading.jail import NoJail
-from course_utils.grading.item import Hidden, Item, Part, Student, Wrong
+from course_utils.grading.item import Case, Item, Part, Student, Wrong
 from course_utils.grading.public import public_fault
 
 ELSEWHERE = "Right for the numbers that you can see, but not for others. "
@@ -44,9 +43,7 @@ def load_hidden(folder: Path, item: Item) -> Hidden:
     if not path.is_file():
         raise FileNotFoundError(f"{item.name} has no hidden checks: {path} is missing")
     hidden: Hidden = load_module(path, f"hidden_{item.name}").HIDDEN
-    if bare := [
-        p.name for p in item.parts.values() if not p.is_text and p.name not in hidden.checks
-    ]:
+    if bare := hidden.lacking():
         raise ValueError(f"{path.name} has no hidden check for {', '.join(bare)}")
     return hidden
 
@@ -63,10 +60,10 @@ def judge(item: Item, hidden: Hidden, student: Student, seed: int) -> list[Mark]
         student.settle()
         guarded(mark, partial(judge_public, mark, part, student))
     for index, (mark, part) in enumerate(pairs):
-        if mark.state == "right" and not part.is_text:
-            check, rng = hidden.checks[part.name], np.random.default_rng([seed, index])
+        if mark.state == "right" and part.name in hidden.draws:
             student.settle()
-            guarded(mark, partial(judge_hidden, mark, check, student, rng))
+            draw = partial(hidden.cases, part.name, seed, index)
+            guarded(mark, partial(judge_hidden, mark, part, student, draw))
     return marks
 
 
@@ -94,14 +91,13 @@ def judge_public(mark: Mark, part: Part, student: Student) -> None:
 
 
 def judge_hidden(
-    mark: Mark,
-    check: Callable[[Student, np.random.Generator], None],
-    student: Student,
-    rng: np.random.Generator,
+    mark: Mark, part: Part, student: Student, draw: Callable[[], Iterable[Case]]
 ) -> None:
-    """Take the points away unless the hidden check passes, too."""
+    """Take the points away unless the answer is right in the hidden cases, too."""
+    assert part.judge
     try:
-        check(student, rng)
+        for case in draw():
+            part.judge(student, case)
     except Wrong as wrong:  # without its detail, which may hold hidden numbers
         mark.state, mark.earned = wrong.kind, 0.0
         mark.feedback = ELSEWHERE + wrong.hint

@@ -14,12 +14,13 @@ from pathlib import Path
 from unittest.mock import patch
 
 from course_tools.checkout import load_module
+from course_tools.grading.cases import Hidden
 from course_tools.grading.grade import Setup
 from course_tools.grading.jail import Jail
 from course_tools.grading.jailed import START, Jailed, numbered
 from course_tools.grading.judge import Mark, judge, load_hidden
 from course_tools.grading.notebook import Cell, Submission
-from course_utils.grading.item import Hidden, Item, Notebook
+from course_utils.grading.item import Item, Notebook
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,21 +142,32 @@ def answer(student: Student, reply: dict, arguments: dict) -> Any:
         raise Wrong(f"`{name}` gives {error}.") from error
 
 
+# What a part is judged by: "args" of a call, "expected", "mistakes" (pairs of a hint and the value
+# that this mistake gives), and what else its judging function reads.
+Case = Mapping[str, Any]
+Judge = Callable[["Student", Case], None]
+
+
 @dataclass(frozen=True)
 class Part:
-    """One marked part of an item; `text` parts are marked by people along the rubric."""
+    """One marked part of an item; `text` parts are marked by people along the rubric.
+
+    `judge(student, case)` raises Wrong, or all is well. It computes no truth: that is in the case.
+    A record, what the student's own run gave, has no hidden cases, and may need no case at all.
+    """
 
     name: str
     title: str
     points: float
     names: tuple[str, ...]
-    public: Callable[[Student], None] | None = None
+    judge: Judge | None = None
     rubric: str = ""
+    is_record: bool = False
 
     @property
     def is_text(self) -> bool:
         """Whether a person marks it."""
-        return self.public is None
+        return self.judge is None
 
 
 @dataclass
@@ -176,12 +189,26 @@ class Item:
         """Every name that an answer defines, in order."""
         return list(dict.fromkeys(name for part in self.parts.values() for name in part.names))
 
-    def part(self, name: str, title: str, points: float, names: Sequence[str]) -> Callable:
-        """Decorate the public check of a part: `check(student)` raises Wrong, or all is well."""
+    def calls(self, name: str, title: str, points: float, function: str, **how: Any) -> None:
+        """Add a part judged by calls of one function; `how` goes to `check_call`."""
+        judge = partial(check_call, function=function, **how)
+        self.parts[name] = Part(name, title, points, (function,), judge)
 
-        def add(public: Callable[[Student], None]) -> Callable[[Student], None]:
-            self.parts[name] = Part(name, title, points, tuple(names), public)
-            return public
+    def part(self, name: str, title: str, points: float, names: Sequence[str]) -> Callable:
+        """Decorate the function `check(student, case)` that judges a part by one case."""
+
+        def add(judge: Judge) -> Judge:
+            self.parts[name] = Part(name, title, points, tuple(names), judge)
+            return judge
+
+        return add
+
+    def record(self, name: str, title: str, points: float, names: Sequence[str]) -> Callable:
+        """Decorate the judge of what the student's own run gave: no other inputs are tried."""
+
+        def add(judge: Judge) -> Judge:
+            self.parts[name] = Part(name, title, points, tuple(names), judge, is_record=True)
+            return judge
 
         return add
 
@@ -190,23 +217,99 @@ class Item:
         self.parts[name] = Part(name, title, points, (answer,), None, rubric)
 
 
-class Hidden:
-    """The hidden checks of an item, `check(student, rng)`; lives in the instructors' folder."""
+# -- judging a call ----------------------------------------------------------------------------
 
-    def __init__(self, item: Item) -> None:
-        self.item = item
-        self.checks: dict[str, Callable[[Student, np.random.Generator], None]] = {}
+IN_PLACE = "Your function changes what it was given; work on a copy."
+NO_GRADIENT = (
+    "Training cannot follow this number back to the logits: return a tensor that was computed from "
+    "them, without `.item()`, `float`, `.detach()` or numpy on the way."
+)
 
-    def part(self, name: str) -> Callable:
-        """Decorate the hidden check of the part of that name."""
-        if self.item.parts[name].is_text:
-            raise ValueError(f"{name} is marked by a person")
 
-        def add(check: Callable) -> Callable:
-            self.checks[name] = check
-            return check
+def check_call(
+    student: Student,
+    case: Case,
+    function: str,
+    *,
+    ban: Sequence[str] = (),
+    again: str = "",
+    rtol: float = 1e-5,
+    atol: float = 1e-8,
+) -> None:
+    """Compare what `function` returns for a case's arguments, which must stay as they are.
 
-        return add
+    Args:
+        student: whose function it is.
+        case: "args", "expected" and "mistakes"; with "otherwise", the hint that is said of
+            whatever else goes wrong in this case. "calls" holds the arguments of several calls,
+            whose results are compared together.
+        function: its name.
+        ban: functions it may not use.
+        again: the hint if a second call gives something else.
+        rtol: relative tolerance of numbers.
+        atol: absolute tolerance of numbers.
+    """
+    with otherwise(case):
+        got = called(student, function, case, ban=ban, again=again)
+        call = f"{function}, all calls" if "calls" in case else call_of(function, case["args"])
+        want, mistakes, what = case["expected"], case["mistakes"], f"`{function}`"
+        compare(got, want, mistakes, what=what, call=call, rtol=rtol, atol=atol)
+
+
+def called(
+    student: Student, function: str, case: Case, *, ban: Sequence[str] = (), again: str = ""
+) -> Any:
+    """What `function` returns for a case's arguments; raises Wrong if it changes one of them."""
+    if "calls" in case:
+        return [student.call(function, *args, ban=ban) for args in case["calls"]]
+    args = case["args"]
+    got, after = student.call_after(function, *args, ban=ban)
+    if again:
+        require(same(got, student.call(function, *args, ban=ban), 1e-4), again)
+    for argument, left in zip(args, after, strict=True):  # left is None where it is not plain
+        require(left is None or same(left, decode(encode(argument)), 0, 0), IN_PLACE)
+    return got
+
+
+def check_gradient(student: Student, case: Case, function: str) -> None:
+    """Raise Wrong unless what `function` returns has a gradient by its first argument."""
+    first, *rest = case["args"]
+    kept = student.keep(function, first.clone().requires_grad_(), *rest)
+    try:
+        student.keep(".retain_grad", kept)
+    except Wrong as wrong:
+        if wrong.kind != "wrong":
+            raise
+        raise Wrong(NO_GRADIENT, wrong.detail) from wrong
+
+
+@contextlib.contextmanager
+def otherwise(case: Case) -> Iterator[None]:
+    """Say the hint that a case has for everything but its mistakes."""
+    try:
+        yield
+    except Wrong as wrong:
+        hint = case.get("otherwise")
+        simulated = any(wrong.hint == mistake for mistake, _ in case.get("mistakes", ()))
+        if not hint or simulated or wrong.kind != "wrong":
+            raise
+        raise Wrong(hint, wrong.detail or wrong.hint) from wrong
+
+
+def call_of(function: str, args: Sequence) -> str:
+    """A call as a student writes it, with `…` for what is long."""
+    plain = (bool, int, float, str, list, tuple)
+    texts = [repr(arg) if isinstance(arg, plain) else "…" for arg in args]
+    return f"{function}({', '.join(text if len(text) <= 24 else '…' for text in texts)})"
+
+
+def compare_pieces(
+    got: Any, pieces: Sequence[Case], rtol: float = 1e-5, atol: float = 1e-8
+) -> None:
+    """Compare one by one what a function returns together; each piece has a "what" of its own."""
+    for value, piece in zip(got, pieces, strict=True):
+        want, mistakes, what = piece["expected"], piece["mistakes"], piece["what"]
+        compare(value, want, mistakes, what=what, rtol=rtol, atol=atol)
 
 
 # -- comparing ---------------------------------------------------------------------------------
@@ -215,9 +318,10 @@ class Hidden:
 def compare(
     got: Any,
     want: Any,
-    mistakes: Mapping[str, Any] | None = None,
+    mistakes: Iterable[Sequence] | None = None,
     *,
-    what: str = "the result",
+    what: str = "The result",
+    call: str = "",
     rtol: float = 1e-5,
     atol: float = 1e-8,
 ) -> None:
@@ -226,15 +330,16 @@ def compare(
     Args:
         got: a plain value from the student.
         want: the truth: a number, string, boolean, list, dictionary or array.
-        mistakes: hint → the value that this mistake gives.
-        what: names the value in the general message.
+        mistakes: pairs of a hint and the value that this mistake gives.
+        what: names the value in the general message, without any number.
+        call: names it in the detail, which only public checks show.
         rtol: relative tolerance of numbers.
         atol: absolute tolerance of numbers.
     """
     if same(got, want, rtol, atol):
         return
-    detail = f"{what}: {short(got)}; expected: {short(want)}"
-    for hint, wrong in (mistakes or {}).items():
+    detail = f"{call or what}{both(got, want)}"
+    for hint, wrong in mistakes or ():
         if not same(wrong, want, rtol, atol) and same(got, wrong, rtol, atol):
             raise Wrong(hint, detail)
     raise Wrong(difference(got, want, what), detail)
@@ -309,12 +414,29 @@ def difference(got: Any, want: Any, what: str) -> str:
     return f"{what} is not right."
 
 
-def short(value: Any) -> str:
+def both(got: Any, want: Any) -> str:
+    """What came and what was expected, as texts that differ."""
+    left, right = as_array(got), as_array(want)
+    if left is not None and right is not None and left.shape == right.shape and left.size > 6:
+        gap = np.abs(left.astype(float) - right.astype(float))
+        place = np.unravel_index(np.argmax(np.nan_to_num(gap, nan=np.inf)), gap.shape)
+        at = [int(index) for index in place]
+        return (
+            f"{at if len(at) > 1 else f'[{at[0]}]'}{both(left[place].item(), right[place].item())}"
+        )
+    for digits in (6, 9, 17):
+        one, other = short(got, digits), short(want, digits)
+        if one != other:
+            break
+    return f": {one}; expected: {other}"
+
+
+def short(value: Any, digits: int = 6) -> str:
     """A value in at most 120 characters."""
     if isinstance(value, np.ndarray):
-        flat = ", ".join(f"{x:.4g}" for x in value.reshape(-1)[:6].astype(float))
+        flat = ", ".join(f"{x:.{digits}g}" for x in value.reshape(-1)[:6].astype(float))
         return f"shape {value.shape}: [{flat}{', …' if value.size > 6 else ''}]"
-    text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+    text = f"{value:.{digits}g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 120 else text[:119] + "…"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from course_utils.grading import cases
 from course_utils.grading.item import Item, Notebook, Part, Student, Wrong
 from course_utils.grading.items import all_items
 
@@ -51,8 +52,9 @@ def public_fault(part: Part, student: Student) -> Wrong | None:
     """Run the public check of a part; returns what is wrong, or None."""
     try:
         student.need(*part.names)
-        if part.public:
-            part.public(student)
+        if part.judge:
+            for case in cases.public(part):
+                part.judge(student, case)
         elif not written(student.value(part.names[0])):
             return Wrong(f"`{part.names[0]}` is empty.", kind="missing")
     except Wrong as wrong:

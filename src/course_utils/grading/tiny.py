@@ -39,12 +39,6 @@ def tokenizer() -> Any:
     )
 
 
-def ids_of(text: str, max_length: int) -> list[int]:
-    """The ids that `tokenizer` gives for known lower-case words, cut to `max_length`."""
-    words = [VOCABULARY.index(word) for word in text.split()]
-    return [1, *words[: max_length - 2], 2]
-
-
 def bert(seed: int, dropout: float = 0.0, layers: int = 2, hidden: int = 16) -> Any:
     """Make a `transformers.BertModel` with seeded weights, none of them at their initial value."""
     from transformers import BertConfig, BertModel
@@ -152,13 +146,6 @@ def sgd(model: Any, rate: float = 0.0) -> Any:
     return torch.optim.SGD(model.parameters(), lr=rate)
 
 
-def picker(name: str) -> Any:
-    """Make a function (hidden, mask) → (B, d): the "first" position, or the "sum" of real ones."""
-    if name == "first":
-        return lambda hidden, mask: hidden[:, 0]
-    return lambda hidden, mask: (hidden * mask[..., None].to(hidden.dtype)).sum(1)
-
-
 def masked_bert(seed: int, dropout: float = 0.5) -> Any:
     """Make a `transformers.BertForMaskedLM` with seeded weights, in training mode."""
     from transformers import BertConfig, BertForMaskedLM
@@ -178,8 +165,13 @@ def masked_bert(seed: int, dropout: float = 0.5) -> Any:
 
 
 def resting(seed: int) -> Any:
-    """Make a `classifier` in evaluation mode."""
-    return classifier(seed).eval()
+    """Make a `classifier` in evaluation mode, with gradients left over from an earlier step."""
+    import torch
+
+    model = classifier(seed).eval()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    return model
 
 
 @cache

@@ -1,6 +1,8 @@
 """Answers to L1, and what the grader must say to each."""
 
+from course_tools.grading.references import l1 as mistakes
 from course_tools.grading.selftest import right, wrong
+from course_utils.grading.item import IN_PLACE
 from course_utils.grading.items import l1
 
 STATES = """
@@ -103,7 +105,7 @@ def looks(**change):
 
 BANK = [
     wrong("dropout on", states(mode="pass"), {"L1.1": l1.DROPOUT}),
-    wrong("no mask", states(mask=""), {"L1.1": l1.UNMASKED}),
+    wrong("no mask", states(mask=""), {"L1.1": mistakes.UNMASKED}),
     wrong(
         "by order",
         states().replace("input_ids=input_ids, attention_mask=", "input_ids, "),
@@ -112,79 +114,83 @@ BANK = [
     wrong(
         "neighbours",
         cosine(result="c.diagonal(1).mean()"),
-        {"L1.3": l1.NEIGHBOURS},
+        {"L1.3": mistakes.NEIGHBOURS},
     ),
-    wrong("by feature", cosine(unit="v / v.norm(dim=0)"), {"L1.3": l1.FEATURES}),
-    wrong("half over all", cosine(result="c.triu(1).sum() / n**2"), {"L1.3": l1.HALF}),
-    wrong("one mean", spaces(centre="x = x - x.mean(); y = y - y.mean()"), {"L1.4": l1.ONE_MEAN}),
+    wrong("by feature", cosine(unit="v / v.norm(dim=0)"), {"L1.3": mistakes.FEATURES}),
+    wrong("half over all", cosine(result="c.triu(1).sum() / n**2"), {"L1.3": mistakes.HALF}),
+    wrong(
+        "one mean", spaces(centre="x = x - x.mean(); y = y - y.mean()"), {"L1.4": mistakes.ONE_MEAN}
+    ),
     wrong(
         "standardised",
         spaces(centre="x, y = ((v - v.mean(0)) / v.std(0) for v in (x, y))"),
-        {"L1.4": l1.STANDARDISED},
+        {"L1.4": mistakes.STANDARDISED},
     ),
     wrong(
         "not squared",
         spaces(result="n(y.T @ x) / (n(x.T @ x) * n(y.T @ y))"),
-        {"L1.4": l1.UNSQUARED},
+        {"L1.4": mistakes.UNSQUARED},
     ),
     wrong(
         "itself twice",
         looks().replace("ones_like(a[0, 0]), 1)", "ones_like(a[0, 0]))"),
-        {"L1.5": l1.ITSELF},
+        {"L1.5": mistakes.ITSELF},
     ),
     wrong(
-        "by all places", looks(result="(parts * w).sum((0, 2)) / m.numel()"), {"L1.5": l1.PADDED}
+        "by all places",
+        looks(result="(parts * w).sum((0, 2)) / m.numel()"),
+        {"L1.5": mistakes.PADDED},
     ),
     wrong(
         "no embeddings",
         states(result="torch.stack(out.hidden_states[1:])"),
-        {"L1.1": l1.NO_EMBEDDINGS},
+        {"L1.1": mistakes.NO_EMBEDDINGS},
     ),
-    wrong("last layer only", states(result="out.hidden_states[-1]"), {"L1.1": l1.LAST_ONLY}),
+    wrong("last layer only", states(result="out.hidden_states[-1]"), {"L1.1": mistakes.LAST_ONLY}),
     wrong(
         "from the top down",
         states(result="torch.stack(out.hidden_states[::-1])"),
-        {"L1.1": l1.REVERSED},
+        {"L1.1": mistakes.REVERSED},
     ),
     wrong(
         "texts first",
         states(result="torch.stack(out.hidden_states, 1)"),
-        {"L1.1": l1.BATCH_FIRST},
+        {"L1.1": mistakes.BATCH_FIRST},
     ),
     wrong("with a gradient", states(grad="torch.enable_grad()"), {"L1.1": l1.GRADIENT}),
     wrong("the tuple of outputs", states(result="out"), {"L1.1": "not made of numbers"}),
-    wrong("the last position", vectors(last="states[:, -1]"), {"L1.2": l1.END_PADDING}),
-    wrong("counted", vectors(last="states[rows, m.sum(1) - 1]"), {"L1.2": l1.COUNTED}),
-    wrong("position 0", vectors(first="states[:, 0]"), {"L1.2": l1.START_PADDING}),
-    wrong("mean of all", vectors(mean="states.mean(1)"), {"L1.2": l1.MEAN_PADDING}),
+    wrong("the last position", vectors(last="states[:, -1]"), {"L1.2": mistakes.END_PADDING}),
+    wrong("counted", vectors(last="states[rows, m.sum(1) - 1]"), {"L1.2": mistakes.COUNTED}),
+    wrong("position 0", vectors(first="states[:, 0]"), {"L1.2": mistakes.START_PADDING}),
+    wrong("mean of all", vectors(mean="states.mean(1)"), {"L1.2": mistakes.MEAN_PADDING}),
     wrong(
         "divided by the length",
         vectors(mean="(states * m[..., None]).mean(1)"),
-        {"L1.2": l1.DIVIDED},
+        {"L1.2": mistakes.DIVIDED},
     ),
-    wrong("a sum", vectors(mean="(states * m[..., None]).sum(1)"), {"L1.2": l1.ADDED}),
+    wrong("a sum", vectors(mean="(states * m[..., None]).sum(1)"), {"L1.2": mistakes.ADDED}),
     wrong(
         "in place",
         vectors(mean="states.mul_(m[..., None]).sum(1) / m.sum(1)[:, None]"),
-        {"L1.2": l1.IN_PLACE},
+        {"L1.2": IN_PLACE},
     ),
-    wrong("with itself", cosine(result="c.mean()"), {"L1.3": l1.DIAGONAL}),
-    wrong("dot products", cosine(unit="v"), {"L1.3": l1.DOT}),
-    wrong("centred", cosine(before="v = v - v.mean(0)"), {"L1.3": l1.CENTRED}),
-    wrong("half", cosine(result="torch.triu(c, 1).sum() / (n * (n - 1))"), {"L1.3": l1.HALF}),
-    wrong("not centred", spaces(centre="pass"), {"L1.4": l1.UNCENTRED}),
+    wrong("with itself", cosine(result="c.mean()"), {"L1.3": mistakes.DIAGONAL}),
+    wrong("dot products", cosine(unit="v"), {"L1.3": mistakes.DOT}),
+    wrong("centred", cosine(before="v = v - v.mean(0)"), {"L1.3": mistakes.CENTRED}),
+    wrong("half", cosine(result="torch.triu(c, 1).sum() / (n * (n - 1))"), {"L1.3": mistakes.HALF}),
+    wrong("not centred", spaces(centre="pass"), {"L1.4": mistakes.UNCENTRED}),
     wrong(
         "each text centred",
         spaces(centre="x = x - x.mean(1, True); y = y - y.mean(1, True)"),
-        {"L1.4": l1.BY_TEXT},
+        {"L1.4": mistakes.BY_TEXT},
     ),
     wrong(
         "not squared",
         spaces(result="n(y.T @ x) / (n(x.T @ x) * n(y.T @ y)) ** 0.5"),
-        {"L1.4": l1.ROOT},
+        {"L1.4": mistakes.ROOT},
     ),
-    wrong("not scaled", spaces(result="n(y.T @ x) ** 2"), {"L1.4": l1.UNSCALED}),
-    wrong("spectral norm", spaces(norm="2"), {"L1.4": l1.SPECTRAL}),
+    wrong("not scaled", spaces(result="n(y.T @ x) ** 2"), {"L1.4": mistakes.UNSCALED}),
+    wrong("spectral norm", spaces(norm="2"), {"L1.4": mistakes.SPECTRAL}),
     wrong(
         "needs equal dimensions",
         """def linear_cka(x, y):
@@ -192,18 +198,18 @@ BANK = [
     return (x * y).sum() ** 2 / ((x * x).sum() * (y * y).sum())""",
         {"L1.4": "stopped with RuntimeError"},
     ),
-    wrong("padding looks", looks(result="parts.mean((0, 2))"), {"L1.5": l1.PADDED}),
-    wrong("columns look", looks(before="a = a.mT"), {"L1.5": l1.BACKWARDS}),
+    wrong("padding looks", looks(result="parts.mean((0, 2))"), {"L1.5": mistakes.PADDED}),
+    wrong("columns look", looks(before="a = a.mT"), {"L1.5": mistakes.BACKWARDS}),
     wrong(
         "before is after",
         looks(result="((parts * w).sum((0, 2)) / m.sum()).flip(-1)"),
-        {"L1.5": l1.BACKWARDS},
+        {"L1.5": mistakes.BACKWARDS},
     ),
-    wrong("sums", looks(result="(parts * w).sum((0, 2))"), {"L1.5": l1.TOTAL}),
+    wrong("sums", looks(result="(parts * w).sum((0, 2))"), {"L1.5": mistakes.TOTAL}),
     wrong(
         "mean of means",
         looks(result="((parts * w).sum(2) / w.sum(2)).mean(0)"),
-        {"L1.5": l1.PER_TEXT},
+        {"L1.5": mistakes.PER_TEXT},
     ),
     wrong(
         "not standardised",
@@ -303,5 +309,22 @@ def mean_cosine(v):
     u = torch.nn.functional.normalize(v.float(), dim=1)
     n = len(u)
     return ((u.sum(0) ** 2).sum() - n) / (n * n - n)""",
+    ),
+    right(
+        "weights of single precision",
+        """def text_vectors(states, mask, how):
+    real = mask.float()
+    if how == "mean":
+        weights = real / real.sum(1, keepdim=True)
+    else:
+        at = mask.argmax(1) if how == "first" else (mask * torch.arange(mask.shape[1])).argmax(1)
+        weights = torch.eye(mask.shape[1])[at]
+    return torch.einsum("bt,btd->bd", weights, states)
+def where_it_looks(attention, mask):
+    T = attention.shape[-1]
+    after = torch.triu(torch.ones(T, T), 1)
+    places = (after.T, torch.eye(T), after)
+    parts = [torch.einsum("bhij,ij,bi->h", attention, w, mask.float()) for w in places]
+    return torch.stack(parts, 1) / mask.sum()""",
     ),
 ]

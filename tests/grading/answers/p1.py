@@ -1,5 +1,6 @@
 """Answers to P1, and what the grader must say to each."""
 
+from course_tools.grading.references import p1 as mistakes
 from course_tools.grading.selftest import right, wrong
 from course_utils.grading.items import p1
 
@@ -26,18 +27,18 @@ BANK = [
         "without [CLS]",
         """def find_mask(tokenizer, text):
     return tokenizer.tokenize(text).index(tokenizer.mask_token)""",
-        {"P1.1": p1.NO_CLS},
+        {"P1.1": mistakes.NO_CLS},
     ),
     wrong(
         "words",
         """def find_mask(tokenizer, text):
     return next(i for i, w in enumerate(text.split()) if "[MASK]" in w) + 1""",
-        {"P1.1": p1.WORDS},
+        {"P1.1": mistakes.WORDS},
     ),
     wrong(
         "the last token",
         "def find_mask(tokenizer, text): return len(tokenizer(text)['input_ids']) - 2",
-        {"P1.1": p1.FROM_END},
+        {"P1.1": mistakes.FROM_END},
     ),
     wrong(
         "a mask of booleans",
@@ -46,27 +47,29 @@ BANK = [
     return np.array(tokenizer(text)["input_ids"]) == tokenizer.mask_token_id""",
         {"P1.1": "is not made of numbers"},
     ),
-    wrong("logits", TOP + "return list(zip(names, best.values.tolist()))", {"P1.2": p1.LOGITS}),
-    wrong("logarithms", TOP + "return list(zip(names, p.log().tolist()))", {"P1.2": p1.LOGS}),
+    wrong(
+        "logits", TOP + "return list(zip(names, best.values.tolist()))", {"P1.2": mistakes.LOGITS}
+    ),
+    wrong("logarithms", TOP + "return list(zip(names, p.log().tolist()))", {"P1.2": mistakes.LOGS}),
     wrong(
         "softmax of the best",
         TOP + "return list(zip(names, best.values.softmax(-1).tolist()))",
-        {"P1.2": p1.FEW},
+        {"P1.2": mistakes.FEW},
     ),
     wrong(
         "sigmoid",
         TOP + "return list(zip(names, best.values.sigmoid().tolist()))",
-        {"P1.2": p1.SIGMOID},
+        {"P1.2": mistakes.SIGMOID},
     ),
     wrong(
         "the state of [CLS]",
         (TOP + "return list(zip(names, p.tolist()))").replace("[place]", "[0]"),
-        {"P1.2": p1.AT_CLS},
+        {"P1.2": mistakes.AT_CLS},
     ),
     wrong(
         "beside the mask",
         (TOP + "return list(zip(names, p.tolist()))").replace("[place]", "[place - 1]"),
-        {"P1.2": p1.BESIDE},
+        {"P1.2": mistakes.BESIDE},
     ),
     wrong(
         "dropout left on",
@@ -75,15 +78,17 @@ BANK = [
     ),
     wrong("worst first", TOP + "return list(zip(names, p.tolist()))[::-1]", {"P1.2": p1.WORST}),
     wrong("names only", TOP + "return names", {"P1.2": p1.PAIRS}),
-    wrong("nats", QUALITY + "return share, -np.log(p).mean()", {"P1.3": p1.NATS}),
+    wrong("nats", QUALITY + "return share, -np.log(p).mean()", {"P1.3": mistakes.NATS}),
     wrong(
         "the first guess only",
         QUALITY + "return (probabilities.argmax(1) == answers).mean(), -np.log2(p).mean()",
-        {"P1.3": p1.TOP_ONE},
+        {"P1.3": mistakes.TOP_ONE},
     ),
-    wrong("mean first", QUALITY + "return share, -np.log2(p.mean())", {"P1.3": p1.MEAN_FIRST}),
-    wrong("sign", QUALITY + "return share, np.log2(p).mean()", {"P1.3": p1.NEGATIVE}),
-    wrong("sums", QUALITY + "return share, -np.log2(p).sum()", {"P1.3": p1.SUMMED}),
+    wrong(
+        "mean first", QUALITY + "return share, -np.log2(p.mean())", {"P1.3": mistakes.MEAN_FIRST}
+    ),
+    wrong("sign", QUALITY + "return share, np.log2(p).mean()", {"P1.3": mistakes.NEGATIVE}),
+    wrong("sums", QUALITY + "return share, -np.log2(p).sum()", {"P1.3": mistakes.SUMMED}),
     wrong("percent", QUALITY + "return 100 * share, -np.log2(p).mean()", {"P1.3": p1.RANGE}),
     wrong("four sentences", "my_sentences = my_sentences[:4]", {"P1.4": p1.FIVE}),
     wrong(
@@ -140,5 +145,10 @@ def quality(probabilities, answers, k):
         """order = [3, 1, 4, 0, 2]
 my_sentences = [my_sentences[i] for i in order]
 my_predictions = [[list(pair) for pair in my_predictions[i]] for i in order]""",
+    ),
+    wrong(
+        "the least likely",
+        QUALITY.replace("-probabilities", "probabilities") + "return share, -np.log2(p).mean()",
+        {"P1.3": mistakes.LEAST},
     ),
 ]

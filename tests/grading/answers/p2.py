@@ -1,6 +1,8 @@
 """Answers to P2, and what the grader must say to each."""
 
+from course_tools.grading.references import p2 as mistakes
 from course_tools.grading.selftest import right, wrong
+from course_utils.grading.item import IN_PLACE
 from course_utils.grading.items import p2
 
 EVALUATE = """import torch
@@ -72,17 +74,17 @@ def random_twin(model):
     wrong(
         "mean of means",
         EVALUATE + "return sum(e.mean() for e in each) / len(each), torch.cat(hits).mean()",
-        {"P2.2": p2.BATCHES},
+        {"P2.2": mistakes.BATCHES},
     ),
     wrong(
         "in training mode",
         (EVALUATE + FLAT).replace("model.eval()", "model.train()"),
-        {"P2.2": p2.TRAINING},
+        {"P2.2": mistakes.TRAINING},
     ),
     wrong(
         "sums",
         EVALUATE + "return torch.cat(each).sum(), torch.cat(hits).mean()",
-        {"P2.2": p2.TOTAL},
+        {"P2.2": mistakes.TOTAL},
     ),
     wrong(
         "percent",
@@ -92,29 +94,35 @@ def random_twin(model):
     wrong(
         "errors",
         EVALUATE + "return torch.cat(each).mean(), 1 - torch.cat(hits).mean()",
-        {"P2.2": p2.WRONG_SHARE},
+        {"P2.2": mistakes.WRONG_SHARE},
     ),
     wrong(
         "the last batch",
         EVALUATE + "return each[-1].mean(), hits[-1].mean()",
-        {"P2.2": p2.LAST},
+        {"P2.2": mistakes.LAST},
     ),
     wrong(
         "the other order",
         EVALUATE + "return torch.cat(hits).mean(), torch.cat(each).mean()",
         {"P2.2": p2.ORDER},
     ),
-    wrong("no zero_grad", STEP.replace("optimizer.zero_grad()", "pass"), {"P2.3": p2.NO_ZERO}),
-    wrong("no step", STEP.replace("optimizer.step()", "pass"), {"P2.3": p2.NO_STEP}),
     wrong(
-        "left in evaluation mode", STEP.replace("model.train()", "pass"), {"P2.3": p2.EVALUATING}
+        "no zero_grad", STEP.replace("optimizer.zero_grad()", "pass"), {"P2.3": mistakes.NO_ZERO}
+    ),
+    wrong("no step", STEP.replace("optimizer.step()", "pass"), {"P2.3": mistakes.NO_STEP}),
+    wrong(
+        "left in evaluation mode",
+        STEP.replace("model.train()", "pass"),
+        {"P2.3": mistakes.EVALUATING},
     ),
     wrong(
         "a sum",
         STEP.replace('batch["labels"])', 'batch["labels"], reduction="sum")'),
-        {"P2.3": p2.SUMMED},
+        {"P2.3": mistakes.SUMMED},
     ),
-    wrong("uphill", STEP.replace("loss.backward()", "(-loss).backward()"), {"P2.3": p2.UPHILL}),
+    wrong(
+        "uphill", STEP.replace("loss.backward()", "(-loss).backward()"), {"P2.3": mistakes.UPHILL}
+    ),
     wrong(
         "the loss after the step",
         STEP.replace(
@@ -122,33 +130,33 @@ def random_twin(model):
             'return cross_entropy(model(batch["input_ids"], batch["attention_mask"]), '
             'batch["labels"])',
         ),
-        {"P2.3": p2.AFTER},
+        {"P2.3": mistakes.AFTER},
     ),
     wrong("no return", STEP.replace("return loss.item()", ""), {"P2.3": "returns nothing"}),
     wrong(
         "no warm-up",
         RATE + "return peak * (steps - step) / steps",
-        {"P2.4": p2.NO_WARMUP},
+        {"P2.4": mistakes.NO_WARMUP},
     ),
-    wrong("no fall", RISE + "return peak", {"P2.4": p2.NO_DECAY}),
+    wrong("no fall", RISE + "return peak", {"P2.4": mistakes.NO_DECAY}),
     wrong(
         "a fall from the start",
         RISE + "return peak * (steps - step) / steps",
-        {"P2.4": p2.FROM_START},
+        {"P2.4": mistakes.FROM_START},
     ),
     wrong(
         "counted from 0",
         RATE
         + """if step <= warmup: return peak * (step - 1) / warmup
     return peak * (steps - step + 1) / (steps - warmup)""",
-        {"P2.4": p2.LATE},
+        {"P2.4": mistakes.LATE},
     ),
     wrong(
         "cosine",
         "import math\n"
         + RISE
         + "return peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2",
-        {"P2.4": p2.COSINE},
+        {"P2.4": mistakes.COSINE},
     ),
     wrong(
         "swapped runs",
@@ -227,5 +235,28 @@ def random_twin(model):
         elif "LayerNorm.weight" in name: torch.nn.init.ones_(p)
         else: torch.nn.init.zeros_(p)
     return twin""",
+    ),
+    wrong(
+        "zero only afterwards",
+        STEP.replace("optimizer.zero_grad()", "pass").replace(
+            "return", "optimizer.zero_grad()\n    return"
+        ),
+        {"P2.3": mistakes.LEFT_OVER},
+    ),
+    wrong(
+        "zero between backward and step",
+        STEP.replace("optimizer.zero_grad()", "pass").replace(
+            "optimizer.step()", "optimizer.zero_grad()\n    optimizer.step()"
+        ),
+        {"P2.3": mistakes.NO_STEP},
+    ),
+    wrong(
+        "the batches are emptied",
+        """right_one = evaluate
+def evaluate(model, batches):
+    result = right_one(model, batches)
+    batches.clear()
+    return result""",
+        {"P2.2": IN_PLACE},
     ),
 ]

@@ -1,6 +1,8 @@
 """Answers to P3, and what the grader must say to each."""
 
+from course_tools.grading.references import p3 as mistakes
 from course_tools.grading.selftest import right, wrong
+from course_utils.grading.item import IN_PLACE, NO_GRADIENT
 from course_utils.grading.items import p3
 
 EXAMPLE = """
@@ -91,16 +93,16 @@ BANK = [
     wrong("nothing asked", PROMPT + "'Review: ' + text", {"P3.1": p3.NO_CUE}),
     wrong("space at the end", PROMPT + "text + '\\nSentiment: '", {"P3.1": p3.SPACE}),
     wrong("words without space", "LABEL_WORDS = ['bad', 'good']", {"P3.1": p3.NO_SPACE}),
-    wrong("no room", made(EXAMPLE, GOOD), {"P3.2": p3.NO_ROOM}),
+    wrong("no room", made(EXAMPLE, GOOD), {"P3.2": mistakes.NO_ROOM}),
     wrong(
         "softmax twice",
         loss("cross_entropy(z.softmax(-1).flatten(0, 1), y.flatten())"),
-        {"P3.4": p3.TWICE},
+        {"P3.4": mistakes.TWICE},
     ),
     wrong(
         "sum of probabilities",
         made(SCORES, EACH, logs=EACH["logs"] + ".exp()"),
-        {"P3.5": p3.PROBABILITY},
+        {"P3.5": mistakes.PROBABILITY},
     ),
     wrong(
         "padded on the left",
@@ -109,17 +111,19 @@ BANK = [
     ids = torch.tensor([[pad_id] * (width - len(p)) + p for p in prompts])
     with torch.no_grad():
         return model.eval()(input_ids=ids).logits[:, -1, label_ids].argmax(1)""",
-        {"P3.6": p3.LEFT_PADDING},
+        {"P3.6": mistakes.LEFT_PADDING},
     ),
     wrong("one word", "LABEL_WORDS = [' good']", {"P3.1": p3.TWO_WORDS}),
     wrong("same beginning", "LABEL_WORDS = [' good', ' good enough']", {"P3.1": p3.SAME_WORD}),
     wrong(
-        "loss over the prompt", made(EXAMPLE, GOOD, labels="list(ids)"), {"P3.2": p3.PROMPT_LOSS}
+        "loss over the prompt",
+        made(EXAMPLE, GOOD, labels="list(ids)"),
+        {"P3.2": mistakes.PROMPT_LOSS},
     ),
     wrong(
         "shifted in the data",
         made(EXAMPLE, GOOD, labels="([-100] * len(prompt) + answer)[1:] + [-100]"),
-        {"P3.2": p3.SHIFTED},
+        {"P3.2": mistakes.SHIFTED},
     ),
     wrong(
         "no end",
@@ -129,7 +133,7 @@ BANK = [
             ids="prompt + answer[:-1]",
             labels="[-100] * len(prompt) + answer[:-1]",
         ),
-        {"P3.2": p3.NO_END},
+        {"P3.2": mistakes.NO_END},
     ),
     wrong(
         "the answer is cut",
@@ -140,54 +144,56 @@ BANK = [
             ids="(prompt + answer)[:max_length]",
             labels="([-100] * len(prompt) + answer)[:max_length]",
         ),
-        {"P3.2": p3.CUT_ANSWER},
+        {"P3.2": mistakes.CUT_ANSWER},
     ),
     wrong(
-        "the cue is cut", made(EXAMPLE, GOOD, cut="list(prompt_ids)[:room]"), {"P3.2": p3.CUT_CUE}
+        "the cue is cut",
+        made(EXAMPLE, GOOD, cut="list(prompt_ids)[:room]"),
+        {"P3.2": mistakes.CUT_CUE},
     ),
-    wrong("never cut", made(EXAMPLE, GOOD, cut="list(prompt_ids)"), {"P3.2": p3.TOO_LONG}),
+    wrong("never cut", made(EXAMPLE, GOOD, cut="list(prompt_ids)"), {"P3.2": mistakes.TOO_LONG}),
     wrong(
         "the end unlabelled",
         made(EXAMPLE, GOOD, labels="[-100] * len(prompt) + answer[:-1] + [-100]"),
-        {"P3.2": p3.END_UNSEEN},
+        {"P3.2": mistakes.END_UNSEEN},
     ),
     wrong("labels of the answer only", made(EXAMPLE, GOOD, labels="answer"), {"P3.2": p3.AS_MANY}),
-    wrong("padding predicted", made(COLLATE, BATCH, label="pad_id"), {"P3.3": p3.PAD_LABELS}),
-    wrong("labels padded by 0", made(COLLATE, BATCH, label="0"), {"P3.3": p3.PAD_LABELS}),
+    wrong("padding predicted", made(COLLATE, BATCH, label="pad_id"), {"P3.3": mistakes.PAD_LABELS}),
+    wrong("labels padded by 0", made(COLLATE, BATCH, label="0"), {"P3.3": mistakes.PAD_LABELS}),
     wrong(
         "pad is end: the end is not read",
         made(COLLATE, BATCH, mask="(ids != pad_id).long()"),
-        {"P3.3": p3.END_HIDDEN},
+        {"P3.3": mistakes.END_HIDDEN},
     ),
     wrong(
         "pad is end: the end is not predicted",
         made(COLLATE, BATCH, labels="labels.masked_fill(ids == pad_id, -100)"),
-        {"P3.3": p3.END_HIDDEN},
+        {"P3.3": mistakes.END_HIDDEN},
     ),
-    wrong("all read", made(COLLATE, BATCH, mask="torch.ones_like(ids)"), {"P3.3": p3.SEEN}),
+    wrong("all read", made(COLLATE, BATCH, mask="torch.ones_like(ids)"), {"P3.3": mistakes.SEEN}),
     wrong(  # with a part 6 of its own: the reference's reads batches of part 3
         "on the left",
         made(COLLATE, BATCH, row="[v] * (width - len(r)) + r") + made(PREDICT, LABELS),
-        {"P3.3": p3.LEFT},
+        {"P3.3": mistakes.LEFT},
     ),
     wrong(
         "labels are the ids",
         made(COLLATE, BATCH, labels="ids.masked_fill(mask == 0, -100)"),
-        {"P3.3": p3.PROMPT_LOSS},
+        {"P3.3": mistakes.PROMPT_LOSS},
     ),
-    wrong("no shift", loss(shift="logits, labels"), {"P3.4": p3.NO_SHIFT}),
-    wrong("shifted back", loss(shift="logits[:, 1:], labels[:, :-1]"), {"P3.4": p3.BACK}),
-    wrong("a sum", loss(TOTAL), {"P3.4": p3.SUM}),
-    wrong("over all positions", loss(TOTAL + " / y.numel()"), {"P3.4": p3.ALL}),
+    wrong("no shift", loss(shift="logits, labels"), {"P3.4": mistakes.NO_SHIFT}),
+    wrong("shifted back", loss(shift="logits[:, 1:], labels[:, :-1]"), {"P3.4": mistakes.BACK}),
+    wrong("a sum", loss(TOTAL), {"P3.4": mistakes.SUM}),
+    wrong("over all positions", loss(TOTAL + " / y.numel()"), {"P3.4": mistakes.ALL}),
     wrong(
         "mean of means",
         loss("torch.stack([cross_entropy(a, b) for a, b in zip(z, y)]).mean()"),
-        {"P3.4": p3.ROWS},
+        {"P3.4": mistakes.ROWS},
     ),
     wrong(
         "one late",
         made(SCORES, EACH, score="sum(float(logs[n + k, a]) for k, a in enumerate(answer))"),
-        {"P3.5": p3.LATE},
+        {"P3.5": mistakes.LATE},
     ),
     wrong(
         "a mean",
@@ -196,33 +202,43 @@ BANK = [
             EACH,
             score="sum(float(logs[n - 1 + k, a]) for k, a in enumerate(answer)) / len(answer)",
         ),
-        {"P3.5": p3.PER_PIECE},
+        {"P3.5": mistakes.PER_PIECE},
     ),
     wrong(
         "first piece",
         made(SCORES, EACH, score="float(logs[n - 1, answer[0]])"),
-        {"P3.5": p3.FIRST},
+        {"P3.5": mistakes.FIRST},
     ),
-    wrong("logits", made(SCORES, EACH, logs="model(input_ids=ids).logits[0]"), {"P3.5": p3.LOGITS}),
+    wrong(
+        "logits",
+        made(SCORES, EACH, logs="model(input_ids=ids).logits[0]"),
+        {"P3.5": mistakes.LOGITS},
+    ),
     wrong(
         "with the prompt",
         made(SCORES, EACH, score="float(logs[:-1].gather(1, ids[0, 1:, None]).sum())"),
-        {"P3.5": p3.WHOLE},
+        {"P3.5": mistakes.WHOLE},
     ),
     wrong("dropout", made(SCORES, EACH, mode="pass"), {"P3.5": p3.DROPOUT}),
     wrong(
-        "the last position", made(PREDICT, LABELS, last="logits[:, -1]"), {"P3.6": p3.END_PADDING}
+        "the last position",
+        made(PREDICT, LABELS, last="logits[:, -1]"),
+        {"P3.6": mistakes.END_PADDING},
     ),
-    wrong("the likeliest piece", made(PREDICT, LABELS, result="last.argmax(1)"), {"P3.6": p3.ANY}),
+    wrong(
+        "the likeliest piece",
+        made(PREDICT, LABELS, result="last.argmax(1)"),
+        {"P3.6": mistakes.ANY},
+    ),
     wrong(
         "ids",
         made(PREDICT, LABELS, result="torch.tensor(label_ids)[last[:, label_ids].argmax(1)]"),
-        {"P3.6": p3.IDS},
+        {"P3.6": mistakes.IDS},
     ),
     wrong(
         "the least likely",
         made(PREDICT, LABELS, result="last[:, label_ids].argmin(1)"),
-        {"P3.6": p3.UPSIDE_DOWN},
+        {"P3.6": mistakes.UPSIDE_DOWN},
     ),
     wrong("dropout in prediction", made(PREDICT, LABELS, mode="pass"), {"P3.6": p3.DROPOUT}),
     wrong("percent", RECORD + "'head accuracy': 61.0})", {"P3.7": "percentage"}),
@@ -303,5 +319,30 @@ def predict_labels(model, prompts, label_ids, pad_id):
         probability = model(input_ids=ids).logits.softmax(-1)
     last = torch.tensor([len(p) - 1 for p in prompts])
     return probability[torch.arange(len(ids)), last][:, label_ids].argmax(-1)""",
+    ),
+    wrong(
+        "the answer grows",
+        """right_one = training_example
+def training_example(prompt_ids, answer_ids, end_id, max_length):
+    result = right_one(list(prompt_ids), list(answer_ids), end_id, max_length)
+    answer_ids.append(end_id)
+    return result""",
+        {"P3.2": IN_PLACE},
+    ),
+    wrong(
+        "no gradient",
+        loss(MEAN + ".detach()"),
+        {"P3.4": NO_GRADIENT},
+    ),
+    wrong(
+        "numbered from 1",
+        made(PREDICT, LABELS, result="last[:, label_ids].argmax(1) + 1"),
+        {"P3.6": p3.NUMBERS},
+    ),
+    right(
+        "padded to a multiple of eight",
+        made(COLLATE, BATCH).replace(
+            "for i, _ in examples)\n", "for i, _ in examples) + 7 & -8\n", 1
+        ),
     ),
 ]

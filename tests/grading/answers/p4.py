@@ -1,5 +1,6 @@
 """Answers to P4, and what the grader must say to each."""
 
+from course_tools.grading.references import p4 as mistakes
 from course_tools.grading.selftest import right, wrong
 from course_utils.grading.items import p4
 
@@ -59,12 +60,12 @@ BANK = [
     wrong(
         "from the state dictionary",
         made(SIZE, COUNTED, every="sum(t.numel() for t in model.state_dict().values())"),
-        {"P4.1": p4.TIED},
+        {"P4.1": mistakes.TIED},
     ),
     wrong(
         "trainable only",
         made(SIZE, COUNTED, every="sum(p.numel() for p in model.parameters() if p.requires_grad)"),
-        {"P4.1": p4.TRAINABLE},
+        {"P4.1": mistakes.TRAINABLE},
     ),
     wrong(
         "number of tensors",
@@ -74,63 +75,77 @@ BANK = [
             every="len(list(model.parameters()))",
             result="every, every - 1",
         ),
-        {"P4.1": p4.TENSORS},
+        {"P4.1": mistakes.TENSORS},
     ),
-    wrong("with the table", made(SIZE, COUNTED, result="every, every"), {"P4.1": p4.ALL_SAME}),
-    wrong("swapped", made(SIZE, COUNTED, result="every - table, every"), {"P4.1": p4.BODY_SWAPPED}),
+    wrong(
+        "with the table", made(SIZE, COUNTED, result="every, every"), {"P4.1": mistakes.ALL_SAME}
+    ),
+    wrong(
+        "swapped",
+        made(SIZE, COUNTED, result="every - table, every"),
+        {"P4.1": mistakes.BODY_SWAPPED},
+    ),
     wrong(
         "six for all",
         "def finetuning_flops(n, some, tokens): return 6 * n * tokens",
-        {"P4.2": p4.SIX_ALL},
+        {"P4.2": mistakes.SIX_ALL},
     ),
     wrong(
         "six for some",
         "def finetuning_flops(n, some, tokens): return 6 * some * tokens",
-        {"P4.2": p4.SIX_SOME},
+        {"P4.2": mistakes.SIX_SOME},
     ),
     wrong(
         "forward only",
         "def finetuning_flops(n, some, tokens): return 2 * n * tokens",
-        {"P4.2": p4.FORWARD},
+        {"P4.2": mistakes.FORWARD},
     ),
     wrong(
         "a token",
         "def finetuning_flops(n, some, tokens): return 2 * n + 4 * some",
-        {"P4.2": p4.PER_TOKEN},
+        {"P4.2": mistakes.PER_TOKEN},
     ),
     wrong(
         "from zero",
         RATE + "(step / warmup if step < warmup else (steps - step) / (steps - warmup))",
-        {"P4.3": p4.FROM_ZERO},
+        {"P4.3": mistakes.FROM_ZERO},
     ),
-    wrong("no warm-up", RATE + "min(1, (steps - step) / (steps - warmup))", {"P4.3": p4.NO_WARMUP}),
-    wrong("straight down", RATE + "(steps - step) / steps", {"P4.3": p4.NO_WARMUP}),
-    wrong("no decay", RATE + "min(1, (step + 1) / warmup)", {"P4.3": p4.NO_DECAY}),
+    wrong(
+        "no warm-up",
+        RATE + "min(1, (steps - step) / (steps - warmup))",
+        {"P4.3": mistakes.NO_WARMUP},
+    ),
+    wrong("straight down", RATE + "(steps - step) / steps", {"P4.3": mistakes.NO_WARMUP}),
+    wrong("no decay", RATE + "min(1, (step + 1) / warmup)", {"P4.3": mistakes.NO_DECAY}),
     wrong(
         "down from the first step",
         RATE + "((step + 1) / warmup if step < warmup else (steps - step) / steps)",
-        {"P4.3": p4.FROM_TOP},
+        {"P4.3": mistakes.FROM_TOP},
     ),
     wrong(
         "zero in the last step",
         RATE
         + "((step + 1) / warmup if step < warmup else (steps - 1 - step) / (steps - 1 - warmup))",
-        {"P4.3": p4.EARLY},
+        {"P4.3": mistakes.EARLY},
     ),
-    wrong("all seeds there are", SPREAD + "curves.mean(0), curves.std(0)", {"P4.4": p4.SAMPLE}),
+    wrong(
+        "all seeds there are", SPREAD + "curves.mean(0), curves.std(0)", {"P4.4": mistakes.SAMPLE}
+    ),
     wrong(
         "standard error",
         SPREAD + "curves.mean(0), curves.std(0, ddof=1) / len(curves) ** 0.5",
-        {"P4.4": p4.ERROR},
+        {"P4.4": mistakes.ERROR},
     ),
-    wrong("variance", SPREAD + "curves.mean(0), curves.var(0, ddof=1)", {"P4.4": p4.VARIANCE}),
+    wrong(
+        "variance", SPREAD + "curves.mean(0), curves.var(0, ddof=1)", {"P4.4": mistakes.VARIANCE}
+    ),
     wrong(
         "over the points",
         SPREAD + "curves.mean(1), curves.std(1, ddof=1)",
-        {"P4.4": p4.WRONG_AXIS},
+        {"P4.4": mistakes.WRONG_AXIS},
     ),
-    wrong("above", made(FIRST, CROSSING).replace(">=", ">"), {"P4.5": p4.LAST_TIME}),
-    wrong("a measured point", made(FIRST, CROSSING, where="x[i]"), {"P4.5": p4.NO_LINE}),
+    wrong("above", made(FIRST, CROSSING).replace(">=", ">"), {"P4.5": mistakes.LAST_TIME}),
+    wrong("a measured point", made(FIRST, CROSSING, where="x[i]"), {"P4.5": mistakes.NO_LINE}),
     wrong(
         "the last time",
         REACH
@@ -141,45 +156,51 @@ BANK = [
             step = examples[i] - examples[i - 1]
             return examples[i - 1] + (target - low) / (high - low) * step
     return examples[0] if accuracy[0] >= target else float("inf")""",
-        {"P4.5": p4.LAST_TIME},
+        {"P4.5": mistakes.LAST_TIME},
     ),
-    wrong("np.interp", REACH + "return np.interp(target, accuracy, examples)", {"P4.5": p4.NEVER}),
-    wrong("never is the end", made(FIRST, CROSSING, never="x[-1]"), {"P4.5": p4.NEVER}),
-    wrong("reached at the start", made(FIRST, CROSSING, start="pass"), {"P4.5": p4.AT_ONCE}),
+    wrong(
+        "np.interp",
+        REACH + "return np.interp(target, accuracy, examples)",
+        {"P4.5": mistakes.NEVER},
+    ),
+    wrong("never is the end", made(FIRST, CROSSING, never="x[-1]"), {"P4.5": mistakes.NEVER}),
+    wrong("reached at the start", made(FIRST, CROSSING, start="pass"), {"P4.5": mistakes.AT_ONCE}),
     wrong(
         "the best",
         "def frontier(cost, accuracy): return [max(range(len(cost)), key=lambda i: accuracy[i])]",
-        {"P4.6": p4.BEST},
+        {"P4.6": mistakes.BEST},
     ),
-    wrong("equal ones stay", made(FRONTIER, WORTH, beats=">="), {"P4.6": p4.EQUAL_COSTLY}),
+    wrong("equal ones stay", made(FRONTIER, WORTH, beats=">="), {"P4.6": mistakes.EQUAL_COSTLY}),
     wrong(
         "worse at the same cost",
         made(FRONTIER, WORTH, key="(cost[i], accuracy[i])"),
-        {"P4.6": p4.EQUAL_BETTER},
+        {"P4.6": mistakes.EQUAL_BETTER},
     ),
-    wrong("by number", made(FRONTIER, WORTH, result="sorted(kept)"), {"P4.6": p4.ORDER}),
-    wrong("dear first", made(FRONTIER, WORTH, result="kept[::-1]"), {"P4.6": p4.ORDER}),
-    wrong("costs", made(FRONTIER, WORTH, result="[cost[i] for i in kept]"), {"P4.6": p4.VALUES}),
+    wrong("by number", made(FRONTIER, WORTH, result="sorted(kept)"), {"P4.6": mistakes.ORDER}),
+    wrong("dear first", made(FRONTIER, WORTH, result="kept[::-1]"), {"P4.6": mistakes.ORDER}),
+    wrong(
+        "costs", made(FRONTIER, WORTH, result="[cost[i] for i in kept]"), {"P4.6": mistakes.VALUES}
+    ),
     wrong(
         "as if the texts were different",
         PAIRED.format(result="d.mean(), ((a.var(ddof=1) + b.var(ddof=1)) / n) ** 0.5"),
-        {"P4.7": p4.UNPAIRED},
+        {"P4.7": mistakes.UNPAIRED},
     ),
-    wrong("no root", PAIRED.format(result="d.mean(), d.std(ddof=1)"), {"P4.7": p4.NO_ROOT}),
+    wrong("no root", PAIRED.format(result="d.mean(), d.std(ddof=1)"), {"P4.7": mistakes.NO_ROOT}),
     wrong(
         "all texts there are",
         PAIRED.format(result="d.mean(), d.std() / n ** 0.5"),
-        {"P4.7": p4.SAMPLE},
+        {"P4.7": mistakes.POPULATION},
     ),
     wrong(
         "a binomial",
         PAIRED.format(result="d.mean(), (abs(d.mean()) * (1 - abs(d.mean())) / n) ** 0.5"),
-        {"P4.7": p4.PERCENT_SE},
+        {"P4.7": mistakes.PERCENT_SE},
     ),
     wrong(
         "second minus first",
         PAIRED.format(result="-d.mean(), d.std(ddof=1) / n ** 0.5"),
-        {"P4.7": p4.SIGN},
+        {"P4.7": mistakes.SIGN},
     ),
     wrong("one model", RECORD + "models=recorded_P4['models'][:1])", {"P4.8": "two sizes or more"}),
     wrong("large first", RECORD + "models=recorded_P4['models'][::-1])", {"P4.8": p4.GROWING}),
@@ -248,4 +269,5 @@ def paired_difference(first, second):
     c = np.cov(both)
     return both[0].mean() - both[1].mean(), np.sqrt((c[0, 0] + c[1, 1] - 2 * c[0, 1]) / n)""",
     ),
+    wrong("None for never", made(FIRST, CROSSING, never="None"), {"P4.5": mistakes.NEVER}),
 ]

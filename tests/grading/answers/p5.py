@@ -1,6 +1,8 @@
 """Answers to P5, and what the grader must say to each."""
 
+from course_tools.grading.references import p5 as mistakes
 from course_tools.grading.selftest import right, wrong
+from course_utils.grading.item import IN_PLACE, NO_GRADIENT
 from course_utils.grading.items import p5
 
 PAIR = """
@@ -97,16 +99,20 @@ def made(template, good, **change):
 
 
 BANK = [
-    wrong("no prefix", made(PAIR, GOOD, source="text[: most - 1] + [end]"), {"P5.1": p5.NO_PREFIX}),
+    wrong(
+        "no prefix",
+        made(PAIR, GOOD, source="text[: most - 1] + [end]"),
+        {"P5.1": mistakes.NO_PREFIX},
+    ),
     wrong(
         "the prefix is cut",
         made(PAIR, GOOD, source="(before + text + [end])[-most:]"),
-        {"P5.1": p5.PREFIX_CUT},
+        {"P5.1": mistakes.PREFIX_CUT},
     ),
     wrong(
         "no end at all",
         made(PAIR, GOOD, source="(before + text)[:most]", target="summary[:most_target]"),
-        {"P5.1": p5.NO_END},
+        {"P5.1": mistakes.NO_END},
     ),
     wrong(
         "the end is cut",
@@ -116,73 +122,75 @@ BANK = [
             source="(before + text + [end])[:most]",
             target="(summary + [end])[:most_target]",
         ),
-        {"P5.1": p5.END_CUT},
+        {"P5.1": mistakes.END_CUT},
     ),
     wrong(
         "never cut",
         made(PAIR, GOOD, source="before + text + [end]", target="summary + [end]"),
-        {"P5.1": p5.TOO_LONG},
+        {"P5.1": mistakes.TOO_LONG},
     ),
     wrong(
         "the prefix is not counted",
         made(PAIR, GOOD, source="before + text[: most - 1] + [end]"),
-        {"P5.1": p5.TOO_LONG},
+        {"P5.1": mistakes.TOO_LONG},
     ),
     wrong(
         "a target without end",
         made(PAIR, GOOD, target="summary[:most_target]"),
-        {"P5.1": p5.LONE_END},
+        {"P5.1": mistakes.LONE_END},
     ),
-    wrong("not shifted", SHIFT.format(result="real"), {"P5.2": p5.NOT_SHIFTED}),
+    wrong("not shifted", SHIFT.format(result="real"), {"P5.2": mistakes.NOT_SHIFTED}),
     wrong(
         "the first replaced",
         SHIFT.format(result="torch.cat([first, real[:, 1:]], 1)"),
-        {"P5.2": p5.NOT_SHIFTED},
+        {"P5.2": mistakes.NOT_SHIFTED},
     ),
     wrong(
         "-100 as a token",
         SHIFT.format(result="torch.cat([first, labels[:, :-1]], 1)"),
-        {"P5.2": p5.HIDDEN_LEFT},
+        {"P5.2": mistakes.HIDDEN_LEFT},
     ),
-    wrong("rolled", SHIFT.format(result="real.roll(1, 1)"), {"P5.2": p5.WRAPPED}),
+    wrong("rolled", SHIFT.format(result="real.roll(1, 1)"), {"P5.2": mistakes.WRAPPED}),
     wrong(
-        "to the left", SHIFT.format(result="torch.cat([real[:, 1:], first], 1)"), {"P5.2": p5.LEFT}
+        "to the left",
+        SHIFT.format(result="torch.cat([real[:, 1:], first], 1)"),
+        {"P5.2": mistakes.LEFT},
     ),
-    wrong("longer", SHIFT.format(result="torch.cat([first, real], 1)"), {"P5.2": p5.LONGER}),
+    wrong("longer", SHIFT.format(result="torch.cat([first, real], 1)"), {"P5.2": mistakes.LONGER}),
     wrong(
         "in place",
         """def shift_right(labels, start, pad):
     import torch
     labels[labels == -100] = pad
     return torch.cat([torch.full_like(labels[:, :1], start), labels[:, :-1]], 1)""",
-        {"P5.2": p5.IN_PLACE},
+        {"P5.2": IN_PLACE},
     ),
     wrong(
         "shifted twice",
         LOSS.format(result="cross_entropy(z[:, :-1].flatten(0, 1), y[:, 1:].flatten())"),
-        {"P5.3": p5.TWICE},
+        {"P5.3": mistakes.TWICE},
     ),
-    wrong("a sum", LOSS.format(result=TOTAL), {"P5.3": p5.SUM}),
-    wrong("over all positions", LOSS.format(result=TOTAL + " / y.numel()"), {"P5.3": p5.ALL}),
+    wrong("a sum", LOSS.format(result=TOTAL), {"P5.3": mistakes.SUM}),
+    wrong("over all positions", LOSS.format(result=TOTAL + " / y.numel()"), {"P5.3": mistakes.ALL}),
     wrong(
         "mean of means",
         LOSS.format(result="sum(cross_entropy(a, b) for a, b in zip(z, y)) / len(z)"),
-        {"P5.3": p5.ROWS},
+        {"P5.3": mistakes.ROWS},
     ),
     wrong(
         "a source without end",
         made(PAIR, GOOD, source="(before + text)[: most - 1]"),
-        {"P5.1": p5.NO_END},
+        {"P5.1": mistakes.NO_END},
     ),
     wrong(
         "zeros in front",
         SHIFT.format(result="torch.cat([0 * first, real[:, :-1]], 1)"),
-        {"P5.2": p5.START},
+        {"P5.2": mistakes.START},
     ),
     wrong(
         "softmax twice",
         LOSS.format(result="cross_entropy(z.softmax(-1).flatten(0, 1), y.flatten())"),
-        {"P5.3": p5.SOFTMAX},
+        {"P5.3": mistakes.SOFTMAX},
     ),
     wrong(
         "all that was written",
@@ -199,12 +207,12 @@ BANK = [
     wrong(
         "last n-gram lost",
         made(ROUGE_N, F1).replace("w[k:] for k", "w[k:-1] for k"),
-        {"P5.5": p5.LAST_GRAM},
+        {"P5.5": mistakes.LAST_GRAM},
     ),
     wrong(
         "a set of words",
         "def rouge_l(a, b): return 2 * len(set(a) & set(b)) / (len(a) + len(b))",
-        {"P5.6": p5.BAG},
+        {"P5.6": mistakes.BAG},
     ),
     wrong(
         "difflib",
@@ -212,7 +220,7 @@ BANK = [
     from difflib import SequenceMatcher
     found = SequenceMatcher(None, a, b).get_matching_blocks()
     return 2 * sum(block.size for block in found) / (len(a) + len(b))""",
-        {"P5.6": p5.DIFFLIB},
+        {"P5.6": mistakes.DIFFLIB},
     ),
     wrong(
         "no mean",
@@ -222,7 +230,7 @@ BANK = [
     return dict(scorer.score(references[0], summaries[0]))""",
         {"P5.7": p5.MEANS},
     ),
-    wrong("no mask", made(GREEDY, WRITE, mask=""), {"P5.4": p5.UNMASKED}),
+    wrong("no mask", made(GREEDY, WRITE, mask=""), {"P5.4": mistakes.UNMASKED}),
     wrong(
         "with the start",
         made(GREEDY, WRITE, rows="out.tolist()"),
@@ -233,30 +241,30 @@ BANK = [
         made(GREEDY, WRITE, result="[r[: r.index(end) + 1] if end in r else r for r in rows]"),
         {"P5.4": p5.WITH_END},
     ),
-    wrong("goes on", made(GREEDY, WRITE, result="rows"), {"P5.4": p5.GOES_ON}),
-    wrong("no memory", made(GREEDY, WRITE, given="out[:, -1:]"), {"P5.4": p5.NO_MEMORY}),
-    wrong("recall", made(ROUGE_N, F1, result="shared / x"), {"P5.5": p5.RECALL}),
-    wrong("precision", made(ROUGE_N, F1, result="shared / y"), {"P5.5": p5.PRECISION}),
+    wrong("goes on", made(GREEDY, WRITE, result="rows"), {"P5.4": mistakes.GOES_ON}),
+    wrong("no memory", made(GREEDY, WRITE, given="out[:, -1:]"), {"P5.4": mistakes.NO_MEMORY}),
+    wrong("recall", made(ROUGE_N, F1, result="shared / x"), {"P5.5": mistakes.RECALL}),
+    wrong("precision", made(ROUGE_N, F1, result="shared / y"), {"P5.5": mistakes.PRECISION}),
     wrong(
         "plain mean",
         made(ROUGE_N, F1, result="(shared / x + shared / y) / 2"),
-        {"P5.5": p5.MEAN},
+        {"P5.5": mistakes.MEAN},
     ),
-    wrong("a set", made(ROUGE_N, F1, shared="len(a.keys() & b.keys())"), {"P5.5": p5.ONCE}),
+    wrong("a set", made(ROUGE_N, F1, shared="len(a.keys() & b.keys())"), {"P5.5": mistakes.ONCE}),
     wrong(
         "not clipped",
         made(ROUGE_N, F1, shared="sum(n for g, n in b.items() if g in a)"),
-        {"P5.5": p5.UNCLIPPED},
+        {"P5.5": mistakes.UNCLIPPED},
     ),
     wrong(
         "0 / 0",
         made(ROUGE_N, F1, nothing="False", result="2 / (x / shared + y / shared)"),
-        {"P5.5": p5.DIVIDED},
+        {"P5.5": mistakes.DIVIDED},
     ),
     wrong(
         "a run",
         made(ROUGE_L, LONGEST, other="0", best="max(map(max, t))"),
-        {"P5.6": p5.SUBSTRING},
+        {"P5.6": mistakes.SUBSTRING},
     ),
     wrong(
         "the package's own ROUGE",
@@ -269,16 +277,18 @@ def rouge_n(reference, summary, n):
 def rouge_l(reference, summary): return packaged_score(reference, summary, "rougeL")""",
         {"P5.5": "`rouge_n` calls `RougeScorer`, which it is to", "P5.6": "`rouge_l` calls `_"},
     ),
-    wrong("a bag", "def rouge_l(a, b): return rouge_n(a, b, 1)", {"P5.6": p5.BAG}),
-    wrong("recall of L", made(ROUGE_L, LONGEST, result="shared / x"), {"P5.6": p5.RECALL}),
-    wrong("precision of L", made(ROUGE_L, LONGEST, result="shared / y"), {"P5.6": p5.PRECISION}),
-    wrong("no stemmer", made(CORPUS, SCORED, stem="False"), {"P5.7": p5.NO_STEM}),
+    wrong("a bag", "def rouge_l(a, b): return rouge_n(a, b, 1)", {"P5.6": mistakes.BAG}),
+    wrong("recall of L", made(ROUGE_L, LONGEST, result="shared / x"), {"P5.6": mistakes.RECALL}),
+    wrong(
+        "precision of L", made(ROUGE_L, LONGEST, result="shared / y"), {"P5.6": mistakes.PRECISION}
+    ),
+    wrong("no stemmer", made(CORPUS, SCORED, stem="False"), {"P5.7": mistakes.NO_STEM}),
     wrong(
         "one long text",
         made(CORPUS, SCORED, pairs="[(' '.join(references), ' '.join(summaries))]"),
-        {"P5.7": p5.JOINED},
+        {"P5.7": mistakes.JOINED},
     ),
-    wrong("the recall", made(CORPUS, SCORED, field="recall"), {"P5.7": p5.RECALL}),
+    wrong("the recall", made(CORPUS, SCORED, field="recall"), {"P5.7": mistakes.RECALL}),
     wrong("percent", made(CORPUS, SCORED, times="100"), {"P5.7": p5.PERCENT}),
     wrong(
         "a record in percent",
@@ -312,7 +322,7 @@ def summary_loss(logits, labels):
     logs, total, count = logits.log_softmax(-1), 0.0, 0
     for row, goal in zip(logs, labels.tolist()):
         for step, y in zip(row, goal):
-            if y != -100: total, count = total - float(step[y]), count + 1
+            if y != -100: total, count = total - step[y], count + 1
     return total / count
 def rouge_n(reference, summary, n):
     left = [tuple(reference[i:i + n]) for i in range(len(reference) - n + 1)]
@@ -380,5 +390,10 @@ def shift_right(labels, start, pad):
     out = labels.new_full(labels.shape, start)
     out[:, 1:] = labels[:, :-1].clone()
     return out.masked_fill(out == -100, pad)""",
+    ),
+    wrong(
+        "no gradient",
+        LOSS.format(result="cross_entropy(z.flatten(0, 1), y.flatten()).detach()"),
+        {"P5.3": NO_GRADIENT},
     ),
 ]

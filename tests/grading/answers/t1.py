@@ -1,51 +1,61 @@
 """Answers to T1, and what the grader must say to each."""
 
+from course_tools.grading.references import t1 as mistakes
 from course_tools.grading.selftest import right, wrong
-from course_utils.grading.items import t1
 
 BANK = [
-    wrong("every position", "def mlm_signals(n, r): return n", {"T1.1": t1.ALL}),
+    wrong("every position", "def mlm_signals(n, r): return n", {"T1.1": mistakes.ALL}),
     wrong(
-        "Python's round", "def mlm_signals(n, r): return max(1, round(n * r))", {"T1.1": t1.EVEN}
+        "Python's round",
+        "def mlm_signals(n, r): return max(1, round(n * r))",
+        {"T1.1": mistakes.EVEN},
     ),
-    wrong("cut off", "def mlm_signals(n, r): return max(1, int(n * r))", {"T1.1": t1.CUT}),
+    wrong("cut off", "def mlm_signals(n, r): return max(1, int(n * r))", {"T1.1": mistakes.CUT}),
     wrong(
         "rounded up",
         "import math\ndef mlm_signals(n, r): return math.ceil(n * r)",
-        {"T1.1": t1.UP},
+        {"T1.1": mistakes.UP},
     ),
-    wrong("no minimum", "def mlm_signals(n, r): return int(n * r + 0.5 + 1e-9)", {"T1.1": t1.NONE}),
-    wrong("a fraction", "def mlm_signals(n, r): return n * r", {"T1.1": t1.FRACTION}),
+    wrong(
+        "no minimum",
+        "def mlm_signals(n, r): return int(n * r + 0.5 + 1e-9)",
+        {"T1.1": mistakes.NONE},
+    ),
+    wrong("a fraction", "def mlm_signals(n, r): return n * r", {"T1.1": mistakes.FRACTION}),
     wrong(
         "the public answers",
         "def mlm_signals(n, r): return {128: 19, 30: 5, 2: 1, 14: 2, 12: 2}.get(n, 0)",
         {"T1.1": "not for others"},
     ),
-    wrong("first token predicted", "def clm_signals(n): return n", {"T1.2": t1.FIRST}),
+    wrong("first token predicted", "def clm_signals(n): return n", {"T1.2": mistakes.FIRST}),
     wrong(
-        "rate in causal", "def clm_signals(n): return max(1, int(n * 0.15))", {"T1.2": t1.MASKED}
+        "rate in causal",
+        "def clm_signals(n): return max(1, int(n * 0.15))",
+        {"T1.2": mistakes.MASKED},
     ),
-    wrong("two ends lost", "def clm_signals(n): return max(0, n - 2)", {"T1.2": t1.TWO}),
+    wrong("two ends lost", "def clm_signals(n): return max(0, n - 2)", {"T1.2": mistakes.TWO}),
     wrong(
         "tokens, not signals",
         "def examples_needed(D, n, m): return D // n, -(-(D // n * n) // m)",
-        {"T1.3": t1.PER_TOKEN},
+        {"T1.3": mistakes.PER_TOKEN},
     ),
     wrong(
         "swapped",
         "def examples_needed(D, n, m): return -(-(D // n * (n - 1)) // m), D // n",
-        {"T1.3": t1.SWAPPED},
+        {"T1.3": mistakes.SWAPPED},
     ),
-    wrong("as many", "def examples_needed(D, n, m): return D // n, D // n", {"T1.3": t1.EQUAL}),
+    wrong(
+        "as many", "def examples_needed(D, n, m): return D // n, D // n", {"T1.3": mistakes.EQUAL}
+    ),
     wrong(
         "rounded down",
         "def examples_needed(D, n, m): return D // n, D // n * (n - 1) // m",
-        {"T1.3": t1.WHOLE},
+        {"T1.3": mistakes.WHOLE},
     ),
     wrong(
         "the rest kept",
         "def examples_needed(D, n, m): return -(-D // n), -(-(-(-D // n) * (n - 1)) // m)",
-        {"T1.3": t1.SPARE},
+        {"T1.3": mistakes.SPARE},
     ),
     wrong(
         "floating point",
@@ -53,10 +63,10 @@ BANK = [
 def examples_needed(D, n, m): return int(D / n), math.ceil(D // n * (n - 1) / m)""",
         {"T1.3": "not for others"},
     ),
-    wrong("rates added", "def coverage(r, k): return r * k", {"T1.4": t1.LINEAR}),
-    wrong("never", "def coverage(r, k): return (1 - r) ** k", {"T1.4": t1.NEVER}),
-    wrong("static masks", "def coverage(r, k): return r", {"T1.4": t1.STATIC}),
-    wrong("always", "def coverage(r, k): return r ** k", {"T1.4": t1.ALWAYS}),
+    wrong("rates added", "def coverage(r, k): return r * k", {"T1.4": mistakes.LINEAR}),
+    wrong("never", "def coverage(r, k): return (1 - r) ** k", {"T1.4": mistakes.NEVER}),
+    wrong("static masks", "def coverage(r, k): return r", {"T1.4": mistakes.STATIC}),
+    wrong("always", "def coverage(r, k): return r ** k", {"T1.4": mistakes.ALWAYS}),
     wrong("a bool", "def clm_signals(n): return True if n == 2 else n - 1 > 0", {"T1.2": "number"}),
     wrong("no return", "def coverage(r, k): 1 - (1 - r) ** k", {"T1.4": "returns nothing"}),
     wrong("no text", "answer_T1 = ''", {"T1.5": "empty"}),

@@ -1,6 +1,8 @@
 """Answers to T2, and what the grader must say to each."""
 
+from course_tools.grading.references import t2 as mistakes
 from course_tools.grading.selftest import right, wrong
+from course_utils.grading.item import IN_PLACE
 from course_utils.grading.items import t2
 
 LOSS = "import torch\ndef token_loss(z, y): "
@@ -24,11 +26,17 @@ def clm_gradient(z, ids):
 """
 
 BANK = [
-    wrong("a probability", LOSS + "return torch.softmax(z, -1)[y]", {"T2.1": t2.PROBABILITY}),
-    wrong("no normaliser", LOSS + "return -z[y]", {"T2.1": t2.LOGIT}),
-    wrong("bits", LOSS + "return -torch.log2(torch.softmax(z, -1)[y])", {"T2.1": t2.BITS}),
-    wrong("log-likelihood", LOSS + "return torch.log_softmax(z, -1)[y]", {"T2.1": t2.NEGATIVE}),
-    wrong("overflow", LOSS + "return torch.log(torch.exp(z).sum()) - z[y]", {"T2.1": t2.OVERFLOW}),
+    wrong("a probability", LOSS + "return torch.softmax(z, -1)[y]", {"T2.1": mistakes.PROBABILITY}),
+    wrong("no normaliser", LOSS + "return -z[y]", {"T2.1": mistakes.LOGIT}),
+    wrong("bits", LOSS + "return -torch.log2(torch.softmax(z, -1)[y])", {"T2.1": mistakes.BITS}),
+    wrong(
+        "log-likelihood", LOSS + "return torch.log_softmax(z, -1)[y]", {"T2.1": mistakes.NEGATIVE}
+    ),
+    wrong(
+        "overflow",
+        LOSS + "return torch.log(torch.exp(z).sum()) - z[y]",
+        {"T2.1": mistakes.OVERFLOW},
+    ),
     wrong(
         "the library's loss",
         LOSS + "return torch.nn.functional.cross_entropy(z[None], torch.tensor([y]))",
@@ -46,16 +54,18 @@ def token_loss(z, y): return ce(z[None], torch.tensor([y]))""",
         LOSS + "return getattr(torch.nn, 'CrossEntropy' + 'Loss')()(z[None], torch.tensor([y]))",
         {"T2.1": "which it is to replace"},
     ),
-    wrong("sign", STEP + "return h - p", {"T2.2": t2.SIGN}),
-    wrong("softmax only", STEP + "return p", {"T2.2": t2.NO_TARGET}),
-    wrong("target only", STEP + "return (p - h) * h", {"T2.2": t2.ONLY_TARGET}),
-    wrong("of the probability", STEP + "return p[y] * (h - p)", {"T2.2": t2.OF_PROBABILITY}),
-    wrong("mean over the vocabulary", STEP + "return (p - h) / len(z)", {"T2.2": t2.PER_ENTRY}),
-    wrong("in place", STEP + "z.copy_(p - h); return z", {"T2.2": t2.IN_PLACE}),
+    wrong("sign", STEP + "return h - p", {"T2.2": mistakes.SIGN}),
+    wrong("softmax only", STEP + "return p", {"T2.2": mistakes.NO_TARGET}),
+    wrong("target only", STEP + "return (p - h) * h", {"T2.2": mistakes.ONLY_TARGET}),
+    wrong("of the probability", STEP + "return p[y] * (h - p)", {"T2.2": mistakes.OF_PROBABILITY}),
+    wrong(
+        "mean over the vocabulary", STEP + "return (p - h) / len(z)", {"T2.2": mistakes.PER_ENTRY}
+    ),
+    wrong("in place", STEP + "z.copy_(p - h); return z", {"T2.2": IN_PLACE}),
     wrong(
         "overflow in the gradient",
         STEP + "e = torch.exp(z); return e / e.sum() - h",
-        {"T2.2": t2.OVERFLOW},
+        {"T2.2": mistakes.OVERFLOW},
     ),
     wrong(
         "autograd",
@@ -75,12 +85,12 @@ def logit_gradient(z, y): return torch.func.grad(lambda z: z.logsumexp(-1) - z[y
     wrong(
         "mean over all positions",
         MASKED + "    g[rows[chosen], labels[chosen]] -= 1; g[~chosen] = 0; return g / len(z)",
-        {"T2.3": t2.ALL},
+        {"T2.3": mistakes.ALL},
     ),
     wrong(
         "a sum",
         MASKED + "    g[rows[chosen], labels[chosen]] -= 1; g[~chosen] = 0; return g",
-        {"T2.3": t2.SUM},
+        {"T2.3": mistakes.SUM},
     ),
     wrong(
         "unmasked rows",
@@ -96,24 +106,24 @@ def logit_gradient(z, y): return torch.func.grad(lambda z: z.logsumexp(-1) - z[y
         "0 / 0",
         MASKED
         + "    g[rows[chosen], labels[chosen]] -= 1; g[~chosen] = 0; return g / chosen.sum()",
-        {"T2.3": t2.EMPTY},
+        {"T2.3": mistakes.EMPTY},
     ),
-    wrong("no shift", CAUSAL + "    return (p - one) / T", {"T2.4": t2.SHIFT}),
+    wrong("no shift", CAUSAL + "    return (p - one) / T", {"T2.4": mistakes.SHIFT}),
     wrong(
         "shifted back",
         CAUSAL + "    g[1:] = (p[1:] - one[:-1]) / (T - 1); return g",
-        {"T2.4": t2.BACK},
+        {"T2.4": mistakes.BACK},
     ),
-    wrong("wrapped", CAUSAL + "    return (p - one.roll(-1, 0)) / T", {"T2.4": t2.WRAP}),
+    wrong("wrapped", CAUSAL + "    return (p - one.roll(-1, 0)) / T", {"T2.4": mistakes.WRAP}),
     wrong(
         "divided by the length",
         CAUSAL + "    g[:-1] = (p[:-1] - one[1:]) / T; return g",
-        {"T2.4": t2.LENGTH},
+        {"T2.4": mistakes.LENGTH},
     ),
     wrong(
         "a causal sum",
         CAUSAL + "    g[:-1] = p[:-1] - one[1:]; return g",
-        {"T2.4": t2.SUM},
+        {"T2.4": mistakes.SUM},
     ),
     right(
         "numpy",
@@ -161,5 +171,22 @@ def logit_gradient(logits, target):
     gradient = logits.sub(logits.logsumexp(0)).exp()
     gradient[target] = gradient[target] - 1.0
     return gradient""",
+    ),
+    wrong(
+        "the logarithm of a probability that is 0",
+        LOSS + "return -torch.log(torch.softmax(z, -1)[y])",
+        {"T2.1": mistakes.OVERFLOW},
+    ),
+    wrong(
+        "token 0 left out",
+        MASKED.replace("labels != -100", "labels > 0")
+        + "    g[rows[chosen], labels[chosen]] -= 1; g[~chosen] = 0; return g / n",
+        {"T2.3": mistakes.TOKEN_ZERO},
+    ),
+    right(
+        "a one-hot vector of single precision",
+        """import torch
+def token_loss(z, y): return z.logsumexp(0) - z @ torch.eye(len(z))[y]
+def logit_gradient(z, y): return torch.softmax(z, 0) - torch.eye(len(z))[y]""",
     ),
 ]

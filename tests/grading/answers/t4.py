@@ -1,5 +1,6 @@
 """Answers to T4, and what the grader must say to each."""
 
+from course_tools.grading.references import t4 as mistakes
 from course_tools.grading.selftest import right, wrong
 from course_utils.grading.items import t4
 
@@ -43,9 +44,9 @@ BANK = [
     values, vectors = np.linalg.eig(P)
     v = np.real(vectors[:, np.argmin(abs(values - 1))])
     return v / v.sum()""",
-        {"T4.1": t4.UNIFORM},
+        {"T4.1": mistakes.UNIFORM},
     ),
-    wrong("mean of rows", "def stationary(P): return P.mean(0)", {"T4.1": t4.COLUMNS}),
+    wrong("mean of rows", "def stationary(P): return P.mean(0)", {"T4.1": mistakes.COLUMNS}),
     wrong(
         "eigenvector not scaled",
         """def stationary(P):
@@ -59,22 +60,38 @@ BANK = [
     return MarkovSource(torch.from_numpy(P)).stationary""",
         {"T4.1": "MarkovSource"},
     ),
-    wrong("nats", tabled(log="np.log(np.where(Q > 0, Q, 1))"), {"T4.2": t4.NATS}),
-    wrong("rows weigh the same", tabled(weights="np.full(len(P), 1 / len(P))"), {"T4.2": t4.EQUAL}),
-    wrong("power of entries", tabled(power="P ** n"), {"T4.2": t4.ELEMENTS}),
-    wrong("begins with one step", tabled(first="1"), {"T4.2": t4.LATE}),
-    wrong("no care for zeros", tabled(log="np.log2(Q)"), {"T4.2": t4.ZERO}),
+    wrong("nats", tabled(log="np.log(np.where(Q > 0, Q, 1))"), {"T4.2": mistakes.NATS}),
+    wrong(
+        "rows weigh the same",
+        tabled(weights="np.full(len(P), 1 / len(P))"),
+        {"T4.2": mistakes.EQUAL},
+    ),
+    wrong("power of entries", tabled(power="P ** n"), {"T4.2": mistakes.ELEMENTS}),
+    wrong("begins with one step", tabled(first="1"), {"T4.2": mistakes.LATE}),
+    wrong("no care for zeros", tabled(log="np.log2(Q)"), {"T4.2": mistakes.ZERO}),
     wrong(
         "n times the rate",
         """def remaining_bits(P, pi, longest):
     return np.arange(longest + 1) * -(pi @ (P * np.log2(np.where(P > 0, P, 1))).sum(1))""",
-        {"T4.2": t4.TOTAL},
+        {"T4.2": mistakes.TOTAL},
     ),
-    wrong("first not predicted", "def clm_bits(h, u, n): return (n - 1) * h[1]", {"T4.3": t4.SEEN}),
-    wrong("first like the others", "def clm_bits(h, u, n): return n * h[1]", {"T4.3": t4.FIRST}),
-    wrong("no context", "def clm_bits(h, u, n): return n * u", {"T4.3": t4.RATE}),
-    wrong("sides added", "def two_sided_bits(h, a, b): return h[a] + h[b]", {"T4.4": t4.SIDES}),
-    wrong("nearer side", "def two_sided_bits(h, a, b): return h[min(a, b)]", {"T4.4": t4.NEAREST}),
+    wrong(
+        "first not predicted",
+        "def clm_bits(h, u, n): return (n - 1) * h[1]",
+        {"T4.3": mistakes.SEEN},
+    ),
+    wrong(
+        "first like the others", "def clm_bits(h, u, n): return n * h[1]", {"T4.3": mistakes.FIRST}
+    ),
+    wrong("no context", "def clm_bits(h, u, n): return n * u", {"T4.3": mistakes.RATE}),
+    wrong(
+        "sides added", "def two_sided_bits(h, a, b): return h[a] + h[b]", {"T4.4": mistakes.SIDES}
+    ),
+    wrong(
+        "nearer side",
+        "def two_sided_bits(h, a, b): return h[min(a, b)]",
+        {"T4.4": mistakes.NEAREST},
+    ),
     wrong(
         "as if the sides were strangers",
         "def two_sided_bits(h, a, b): return h[a] + h[b] - h[-1]",
@@ -92,7 +109,7 @@ BANK = [
 def mlm_bits(h, unigram, length, masked):
     look = lambda t: True
     return sum(one(h, unigram, m, *sides(length, masked, m, look)) for m in masked)""",
-        {"T4.5": t4.NEIGHBOURS},
+        {"T4.5": mistakes.NEIGHBOURS},
     ),
     wrong(
         "every position",
@@ -101,7 +118,7 @@ def mlm_bits(h, unigram, length, masked):
 def mlm_bits(h, unigram, length, masked):
     look = lambda t: t not in masked
     return sum(one(h, unigram, m, *sides(length, masked, m, look)) for m in range(length))""",
-        {"T4.5": t4.EVERY},
+        {"T4.5": mistakes.EVERY},
     ),
     wrong(
         "a mean",
@@ -111,9 +128,9 @@ def mlm_bits(h, unigram, length, masked):
     look = lambda t: t not in masked
     terms = [one(h, unigram, m, *sides(length, masked, m, look)) for m in masked]
     return sum(terms) / max(1, len(terms))""",
-        {"T4.5": t4.MEAN},
+        {"T4.5": mistakes.MEAN},
     ),
-    wrong("joint, not each", "mlm_bits = joint_bits", {"T4.5": t4.ALONE}),
+    wrong("joint, not each", "mlm_bits = joint_bits", {"T4.5": mistakes.ALONE}),
     wrong(
         "a token beyond the edge",
         SIDES
@@ -126,27 +143,27 @@ def mlm_bits(h, unigram, length, masked):
         left, right = -1 if left is None else left, length if right is None else right
         total += h[m - left] + h[right - m] - h[right - left]
     return total""",
-        {"T4.5": t4.EDGE},
+        {"T4.5": mistakes.EDGE},
     ),
     wrong(
         "wants its list in order",
         """right_one = mlm_bits
 def mlm_bits(h, unigram, length, masked):
     return right_one(h, unigram, length, masked) if masked == sorted(masked) else 0.0""",
-        {"T4.5": "not for others"},
+        {"T4.5": mistakes.UNSORTED},
     ),
-    wrong("each by itself", "joint_bits = mlm_bits", {"T4.6": t4.SUM}),
+    wrong("each by itself", "joint_bits = mlm_bits", {"T4.6": mistakes.SUM}),
     wrong(
         "the whole",
         "def joint_bits(h, u, n, masked): return u + (n - 1) * h[1]",
-        {"T4.6": t4.WHOLE},
+        {"T4.6": mistakes.WHOLE},
     ),
     wrong(
         "the visible ones",
         """def joint_bits(h, u, n, masked):
     seen = [t for t in range(n) if t not in masked]
     return u + sum(h[b - a] for a, b in zip(seen, seen[1:])) if seen else 0.0""",
-        {"T4.6": t4.CONTEXT},
+        {"T4.6": mistakes.CONTEXT},
     ),
     wrong(
         "a visible token that is not there",
@@ -159,18 +176,18 @@ def mlm_bits(h, unigram, length, masked):
         "per masked token",
         """per_token = mlm_bits_per_token
 def mlm_bits_per_token(h, rate): return per_token(h, rate) / rate""",
-        {"T4.7": t4.PER_MASKED},
+        {"T4.7": mistakes.PER_MASKED},
     ),
     wrong(
         "neighbours always seen",
         "def mlm_bits_per_token(h, rate): return rate * (2 * h[1] - h[2])",
-        {"T4.7": t4.CLEAR},
+        {"T4.7": mistakes.CLEAR},
     ),
     wrong(
         "rate the wrong way round",
         """per_token = mlm_bits_per_token
 def mlm_bits_per_token(h, rate): return rate * per_token(h, 1 - rate) / (1 - rate)""",
-        {"T4.7": t4.VISIBLE},
+        {"T4.7": mistakes.VISIBLE},
     ),
     wrong("a text", "def mlm_bits_per_token(h, rate): return 'about 0.04'", {"T4.7": "numbers"}),
     wrong("no text", "answer_T4 = '  '", {"T4.8": "empty"}),
@@ -246,5 +263,25 @@ def joint_bits(h, unigram, length, masked):
     return np.array([h[left] - (h[left + right] - h[right])])
 def clm_bits(h, unigram, length):
     return np.sum([unigram] + [h[1]] * (length - 1))""",
+    ),
+    wrong(
+        "the last one missing",
+        tabled() + "\nfull = remaining_bits\n"
+        "def remaining_bits(P, pi, n): return full(P, pi, n)[:-1]",
+        {"T4.2": mistakes.SHORT},
+    ),
+    wrong(
+        "one too many",
+        tabled() + "\nfull = remaining_bits\n"
+        "def remaining_bits(P, pi, n): return full(P, pi, n + 1)",
+        {"T4.2": mistakes.LONG},
+    ),
+    right(
+        "a complex eigenvector without imaginary part",
+        """def stationary(P):
+    values, vectors = np.linalg.eig(P.T.astype(complex))
+    v = vectors[:, np.argmin(abs(values - 1))]
+    v = v / v.sum()
+    return v.real + 0j""",
     ),
 ]
