@@ -5,6 +5,7 @@ import numpy as np
 from course_tools.grading.cases import Hidden
 from course_tools.grading.references.p5 import (
     an_end,
+    continued,
     corpus_case,
     greedy_case,
     loss_case,
@@ -13,7 +14,6 @@ from course_tools.grading.references.p5 import (
     rouge_n_case,
     shift_case,
     until,
-    written,
 )
 from course_utils.grading import tiny
 from course_utils.grading.items.p5 import ITEM
@@ -66,7 +66,7 @@ def greedy(rng):
         seed, lengths = int(rng.integers(10**6)), rng.permutation([2, 4, 7])
         mask = (np.arange(7) < lengths[:, None]).astype(int)
         given = rng.integers(5, len(tiny.VOCABULARY), mask.shape) * mask
-        raw = written(seed, given, mask, 8)
+        raw = continued(seed, given, mask, 8)
         if len({len(row) for row in until(raw, an_end(raw))}) > 1:
             yield greedy_case(seed, given, mask)
             done += 1

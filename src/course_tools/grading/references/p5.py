@@ -99,7 +99,7 @@ def mean_of(scores: Sequence[dict], field: str = "fmeasure", times: float = 1.0)
     return {k: times * float(np.mean([getattr(s[k], field) for s in scores])) for k in SCORES}
 
 
-def written(
+def continued(
     seed: int, ids: np.ndarray, mask: np.ndarray | None, steps: int, memory: bool = True
 ) -> np.ndarray:
     """What a tiny T5 writes greedily, without stopping: (texts, steps)."""
@@ -189,14 +189,14 @@ def loss_case(logits: np.ndarray, labels: np.ndarray) -> dict:
 
 def greedy_case(seed: int, ids: np.ndarray, mask: np.ndarray) -> dict:
     """A case of `greedy_summaries` on a tiny T5."""
-    raw = written(seed, ids, mask, 8)
+    raw = continued(seed, ids, mask, 8)
     end = an_end(raw)
     mistakes = [
-        (UNMASKED, until(written(seed, ids, None, 8), end)),
+        (UNMASKED, until(continued(seed, ids, None, 8), end)),
         (WITH_START, [[0, *row] for row in until(raw, end)]),
         (WITH_END, until(raw, end, keep=True)),
         (GOES_ON, raw.tolist()),
-        (NO_MEMORY, until(written(seed, ids, mask, 8, memory=False), end)),
+        (NO_MEMORY, until(continued(seed, ids, mask, 8, memory=False), end)),
     ]
     args = made("course_utils.grading.tiny:t5", seed), torch.tensor(ids), torch.tensor(mask)
     return case(*args, 8, 0, end, expected=until(raw, end), mistakes=mistakes)
