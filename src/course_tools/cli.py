@@ -164,7 +164,7 @@ def exercises() -> None:
     from course_tools.grading import cases
     from course_tools.grading.exercises import generate
 
-    changed = [*generate(ROOT / "solutions", ROOT / "exercises"), *cases.write_all()]
+    changed = [*generate(ROOT / "solutions", ROOT / "exercises"), *cases.write_changed()]
     typer.echo("\n".join(f"written: {path}" for path in changed) or "The exercises are current.")
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from course_tools.grading import command, refused, selftest
+from course_tools.grading import jail as jail_module
 from course_tools.grading.collect import collect
 from course_tools.grading.grade import Setup, Stopped, grade_file, grade_folder, run
 from course_tools.grading.jail import Jail, Limits, NoJail, family

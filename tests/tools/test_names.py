@@ -22,7 +22,8 @@ LEFT: dict[str, set[str]] = {
     },
     "course_tools": set(),
 }  # fmt: skip
-ITEMS = "course_utils.grading.items."  # each file grades one exercise, and is read by itself
+# each file of these grades one exercise, and is read by itself
+ITEMS = ("course_utils.grading.items.", "course_tools.grading.references.")
 
 
 def public(tree: ast.Module) -> set[str]:

@@ -107,7 +107,7 @@ def write_public(item: Item, folder: Path = stored_cases.FOLDER) -> Path | None:
     return path
 
 
-def write_all() -> list[Path]:
+def write_changed() -> list[Path]:
     """Write the public cases of every item; returns the files that changed."""
     return [path for item in all_items().values() if (path := write_public(item))]
 
