@@ -23,6 +23,7 @@ from course_tools.grading.notebook import Submission, Unreadable
 from course_utils import grading
 from course_utils.grading import cases as stored_cases
 from course_utils.grading import check
+from course_utils.grading.cells import python_of
 from course_utils.grading.item import IN_PLACE, Notebook, Wrong, array, check_call, compare, same
 from course_utils.grading.items import all_items
 from course_utils.grading.plain import MAX_DEPTH, NotPlain, decode, dumps, encode, loads
@@ -240,7 +241,7 @@ def definitions_of(item):
     """The reference's functions that answer the item, as source."""
     cells = Submission.read(SOLUTIONS / f"{item.notebook}.ipynb").graded
     for cell in cells:
-        for node in ast.parse(cell).body:
+        for node in ast.parse(python_of(cell)).body:
             if isinstance(node, ast.FunctionDef) and node.name in item.names:
                 yield ast.unparse(node)
 
