@@ -42,9 +42,25 @@ def cue(rng):
         yield overlap_case(*([f"w{n}" for n in rng.integers(0, 8, size=size)] for size in sizes))
 
 
+NEAR = [0.5 + n * 1e-7 for n in range(400)]
+CUTS = (  # scores and labels; each catches programs that many draws let pass
+    ([-2.5, -1.5, 3.5, 4.5, 9.5], [1, 1, 1, 1, 1]),  # only a cut above all is right
+    ([-9.5, -2.5, -1.5, 3.5, 9.5], [0, 0, 0, 0, 0]),  # … below all
+    ([-9.5, -8.5, -2.5, -1.5], [1, 1, 0, 0]),  # no cut is positive
+    (NEAR, [int(n < 211) for n in range(400)]),  # cuts nearer than any grid, no percentile
+    ([*NEAR[:9], 50.0, -50.0], [1] * 4 + [0] * 5 + [0, 1]),  # … in a wide range
+    ([0.3] * 6, [0, 1, 0, 1, 1, 1]),  # ties, in any order of the labels
+    ([0.3] * 6, [1, 1, 1, 0, 1, 0]),
+    ([0.7, 0.3, 0.3, 0.3, 0.3, 0.1], [0, 0, 1, 0, 1, 1]),
+    ([0.7, 0.3, 0.3, 0.3, 0.3, 0.1], [0, 1, 0, 1, 0, 1]),
+)
+
+
 @HIDDEN.part("T3.4")
 def reach(rng):
-    """Scores with and without ties, good, useless, and worse than that."""
+    """Fixed cases that no shortcut survives; then scores with and without ties, good and bad."""
+    for scores, labels in CUTS:
+        yield best_case(np.array(scores), np.array(labels))
     for digits, push in ((1, -0.3), (1, 0.0), (8, -0.2), (2, 0.4)):
         labels = rng.integers(0, 2, size=40)
         yield best_case(np.round(rng.uniform(size=40) + push * labels, digits), labels)
