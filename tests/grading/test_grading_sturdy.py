@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_tools.grading import command, jailed, report
+from course_tools.grading import cgroup, command, jailed, report
 from course_tools.grading.collect import collect, safe
 from course_tools.grading.grade import (
     RUN,
@@ -29,7 +29,8 @@ from course_tools.grading.grade import (
 )
 from course_tools.grading.jail import Jail, Limits, NoJail
 from course_tools.grading.jailed import Jailed
-from course_tools.grading.notebook import Submission
+from course_tools.grading.notebook import Cell, Submission
+from course_tools.grading.suspicious import suspicious
 from course_utils.grading.items import all_items
 
 pytestmark = pytest.mark.usefixtures("the_jail_starts")
@@ -94,7 +95,7 @@ def test_a_jail_that_fails_half_way_stops_the_run_and_costs_nobody_marks(tmp_pat
 def test_a_worker_that_does_not_start_is_tried_again(monkeypatch):
     start, failures = Jail.start, [1, 2]
 
-    def unlucky(self, *program):
+    def unlucky(self, *program, group=None):
         return start(self, "-c", "1 / 0") if failures and failures.pop() else start(self, *program)
 
     monkeypatch.setattr(Jail, "start", unlucky)
@@ -400,3 +401,99 @@ def test_reports_hold_no_control_characters(tmp_path):
         text = str(json.loads(text)) if name.endswith("json") else text
         assert not set("\x1b\x00\u202e\u2066\x9b\ufeff") & set(text), name
     assert "shown" in (tmp_path / "out/feedback/eve.html").read_text("utf-8")
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+HOLDERS = {
+    "processes": """import os, time
+for _ in range(4):
+    if os.fork() == 0:
+        hold = bytearray(b"x" * 200_000_000)
+        time.sleep(60)
+time.sleep(2)""",
+    "empty files": """for n in range(450_000): open(f"/tmp/{n}", "w").close()""",
+    "sockets": """import os, socket, time
+for _ in range(20):
+    if os.fork() == 0:
+        hold = [socket.socketpair() for _ in range(60)]
+        time.sleep(60)
+time.sleep(2)""",
+}
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_what_many_processes_hold_together_is_bounded(name):
+    limits = Limits(cell=60, call=6, total=200, memory=500_000_000)
+    result = graded(*GOOD, HOLDERS[name], limits=limits)
+    assert passed(result) == ALL
+    assert any("more memory than is allowed" in note for note in result["notes"]), result["notes"]
+
+
+def fake_groups(root, controllers="cpu memory pids", inside=""):
+    """A folder like that of a machine where groups may be made."""
+    (root / "user").mkdir(parents=True)
+    for folder in (root, root / "user"):
+        (folder / "cgroup.controllers").write_text(controllers)
+        (folder / "cgroup.subtree_control").write_text(inside)
+
+
+def test_a_group_bounds_a_jail_where_one_may_be_made(tmp_path, monkeypatch):
+    """On files that look like the kernel's: it says what is written, and into which group."""
+    fake_groups(tmp_path, inside="memory pids")
+    monkeypatch.setattr(cgroup, "own_groups", lambda: "3:cpu:/x\n0::/user\n")
+    group = cgroup.Group.make(500, 9, tmp_path)
+    assert group.path.parent == tmp_path / "user"
+    assert (group.path / "memory.max").read_text() == "500"
+    assert (group.path / "pids.max").read_text() == "9"
+    subprocess.run(group.command(["true"]), check=True)
+    assert (group.path / "cgroup.procs").read_text().strip().isdigit()
+    assert not group.ran_out()
+    (group.path / "memory.events").write_text("low 0\noom_kill 1\n")
+    assert group.ran_out()
+    monkeypatch.setattr(cgroup, "own_groups", lambda: "0::/user/course-grader\n")
+    assert cgroup.Group.make(500, 9, tmp_path).path.parent == tmp_path / "user"
+
+
+def test_the_grader_moves_into_a_group_of_its_own(tmp_path, monkeypatch):
+    fake_groups(tmp_path)
+    assert cgroup.delegated(tmp_path / "user") == tmp_path / "user"
+    moved = (tmp_path / "user/course-grader/cgroup.procs").read_text()
+    assert moved == str(os.getpid())
+    assert (tmp_path / "user/cgroup.subtree_control").read_text() == "+memory +pids"
+
+
+@pytest.mark.parametrize("groups", ["", "0::/user\n", "0::/nowhere\n"])
+def test_there_is_no_group_where_none_may_be_made(tmp_path, monkeypatch, groups):
+    fake_groups(tmp_path, controllers="cpu")
+    monkeypatch.setattr(cgroup, "own_groups", lambda: groups)
+    assert cgroup.Group.make(500, 9, tmp_path) is None
+    assert not list(tmp_path.rglob("course-*"))
+
+
+# -- for the teacher -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["y = torch.ops.aten.cross_entropy_loss(z, t)", "f = getattr(torch.nn.functional, name)",
+     "import threading", "from rouge_score import rouge_scorer; rouge_scorer._lcs_table(a, b)",
+     "with fwAD.dual_level(): import torch.autograd.forward_ad", "sys._getframe(1).f_locals"],
+)  # fmt: skip
+def test_a_walk_round_a_ban_is_shown_to_the_teacher(line):
+    (found,) = suspicious([Cell.numbered(f"import torch\n{line}", 4)])
+    assert found[0] == "Cell 4" and found[2] == line
+
+
+def test_the_reference_solutions_are_hardly_suspicious():
+    for path in sorted((ROOT / "solutions").glob("*.ipynb")):
+        assert len(suspicious(Submission.read(path).cells)) <= 2, path.name
+
+
+def test_what_is_suspicious_stands_in_a_table_and_changes_no_mark(tmp_path):
+    hand_in(tmp_path / "in", "eve.ipynb", [*GOOD, "import subprocess"])
+    grade_folder(tmp_path / "in", tmp_path / "out", SETUP, only=["T1"])
+    with (tmp_path / "out/suspicious.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["student"] == "eve" and row["line"] == "import subprocess"
+    assert table(tmp_path / "out")["eve"]["T1"] == "8"

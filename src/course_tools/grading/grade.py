@@ -17,11 +17,13 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from course_tools.grading import report
+from course_tools.grading.cgroup import HOW, Group
 from course_tools.grading.collect import Found, collect
 from course_tools.grading.jail import Jail, Limits, NoJail, exposed
-from course_tools.grading.jailed import Jailed
+from course_tools.grading.jailed import TICK, Jailed
 from course_tools.grading.judge import Mark, judge, load_hidden
 from course_tools.grading.notebook import Submission, Unreadable, read_bytes
+from course_tools.grading.suspicious import suspicious
 from course_utils.grading import item as item_module
 from course_utils.grading.item import Item, Wrong
 from course_utils.grading.items import all_items
@@ -78,7 +80,9 @@ def grade_file(path: Path, item_name: str, setup: Setup) -> dict:
     try:
         content = read_bytes(path)
         result["key"] = key(content, item, setup)
-        result |= run(item, Submission.parse(content).graded, setup)
+        cells = Submission.parse(content).graded
+        result["suspicious"] = suspicious(cells)
+        result |= run(item, cells, setup)
     except Unreadable as error:
         result |= {"status": "unreadable", "notes": [f"The file was not read: {error}."]}
     except NoJail as error:
@@ -175,6 +179,7 @@ def grade_folder(
         )
     with Jail(setup.limits, setup.unsafe) as jail:
         jail.probe()
+    say(memory_limit(setup))
     setup = replace(setup, seed=run_seed(out, setup.seed))
     found = collect(folder, items, out)
     used = [name for name in items if only or any(f.item == name for f in found)]
@@ -225,6 +230,18 @@ def known_students(out: Path, roster: list[str] | None) -> list[str]:
     with contextlib.suppress(OSError, ValueError):
         return [str(name) for name in json.loads(path.read_text("utf-8"))]
     return []
+
+
+def memory_limit(setup: Setup) -> str:
+    """Which limit of memory is in force on this machine."""
+    group = None if setup.unsafe else Group.make(setup.limits.memory, 1)
+    if group:
+        group.end()
+        return f"Memory: the kernel bounds each jail ({setup.limits.memory / 2**30:g} GiB)."
+    return (
+        f"Memory: each process is bounded, and all of a jail ({setup.limits.memory / 2**30:g} GiB) "
+        f"by looks, {1 / TICK:.0f} a second. Where systemd runs, the kernel can do it: {HOW}"
+    )
 
 
 def spread(pool: Executor, tasks: Iterator, ahead: int) -> Iterator[tuple[Found, dict]]:

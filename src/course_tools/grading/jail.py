@@ -22,6 +22,7 @@ from pathlib import Path
 
 import course_utils
 from course_tools.grading import refused
+from course_tools.grading.cgroup import Group
 from course_utils.data.cache import cache_root
 
 NOBODY = "65534"
@@ -90,11 +91,12 @@ class Jail:
         """Remove the empty mount points."""
         shutil.rmtree(self.stage, ignore_errors=True)
 
-    def start(self, *program: str) -> subprocess.Popen:
+    def start(self, *program: str, group: Group | None = None) -> subprocess.Popen:
         """Start a worker (or `program`): its standard input takes requests, its output replies."""
         inside = [sys.executable, "-I", *(program or self.worker())]
         with (self.stage / "refused").open("rb") as filter_:
             command = inside if self.unsafe else self.wrapped(inside, filter_.fileno())
+            command = group.command(command) if group else command
             return subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

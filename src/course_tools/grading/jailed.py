@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Self
 
+from course_tools.grading.cgroup import Group
 from course_tools.grading.jail import Jail, NoJail, kill, memory, usage
 from course_tools.grading.notebook import Cell, definitions
 from course_utils.grading.item import Student, Wrong, answer
@@ -16,7 +17,8 @@ from course_utils.grading.plain import MAX_BYTES, NotPlain, dumps, loads
 
 START = 60  # seconds that a worker may take to import what it needs, on a busy machine
 TRIES = 3  # workers that are started before the jail is said to be at fault
-TICK = 0.2  # seconds between looks at the memory
+TICK = 0.05  # seconds between looks at the memory
+SPARE = 8  # processes that make the jail itself
 FOR_CELLS = 0.5  # share of the total time: the rest is for judging what the cells define
 
 
@@ -33,7 +35,14 @@ class Worker:
 
     def __init__(self, jail: Jail) -> None:
         self.jail = jail
-        self.process = jail.start()
+        limits = jail.limits
+        self.group = None if jail.unsafe else Group.make(limits.memory, limits.processes + SPARE)
+        try:
+            self.process = jail.start(group=self.group)
+        except OSError:
+            if self.group:
+                self.group.end()
+            raise
         self.began, self.waited = time.monotonic(), 0.0
         assert self.process.stdin and self.process.stdout
         self.requests, self.replies = self.process.stdin.fileno(), self.process.stdout.fileno()
@@ -55,7 +64,7 @@ class Worker:
         except NotPlain as error:
             raise Died("crashed", "its replies could not be read") from error
         except OSError as error:
-            raise Died("crashed", "it ended its own process") from error
+            raise self.ended() from error
         if reply.get("id") != number:
             raise Died("crashed", "it sent a reply that was not asked for")
         return reply
@@ -75,7 +84,7 @@ class Worker:
             parts.append(os.read(self.replies, 1 << 20))
             size += len(parts[-1])
             if not parts[-1]:
-                raise Died("crashed", "it ended its own process")
+                raise self.ended()
             if size > MAX_BYTES + 1000:
                 raise Died("crashed", "it sent more than is read")
         return b"".join(parts)
@@ -117,6 +126,14 @@ class Worker:
     def close(self) -> None:
         """End it and all that it started."""
         kill(self.process)
+        if self.group:
+            self.group.end()
+
+    def ended(self) -> Died:
+        """How a worker that is gone went."""
+        if self.group and self.group.ran_out():
+            return Died("crashed", "it used more memory than is allowed")
+        return Died("crashed", "it ended its own process")
 
 
 class Jailed(Student):

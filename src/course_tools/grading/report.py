@@ -42,6 +42,7 @@ def write_all(
     add_missing(students, found, items, results)
     write_text(out / "marks.csv", table(marks(students, items, results)), private=True)
     write_text(out / "canvas.csv", table(canvas(students, items, results)), private=True)
+    write_text(out / "suspicious.csv", table(suspicious(results)), private=True)
     write_text(out / "free_text.csv", table(free_texts(out, items, results)), private=True)
     whole = all(results[s, i]["status"] == "graded" for s in students for i in items)
     for student in students:
@@ -135,6 +136,14 @@ def canvas(students: list[str], items: dict[str, Item], results: Results) -> lis
         mine = [results[student, item] for item in items]
         scores = [number(score(r)) if r["status"] == "graded" else "" for r in mine]
         rows.append([lms[1] if lms else student, lms[2] if lms else "", "", "", "", *scores])
+    return rows
+
+
+def suspicious(results: Results) -> list[list[str]]:
+    """Lines of code that a person may want to read, by student; they change no mark."""
+    rows = [["student", "item", "cell", "kind", "line"]]
+    for (student, item), result in sorted(results.items()):
+        rows += [[student, item, *found] for found in result.get("suspicious", [])]
     return rows
 
 
