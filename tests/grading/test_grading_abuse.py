@@ -253,7 +253,7 @@ SWALLOWS = "while True:\n try:\n  while True: pass\n except BaseException: pass"
 
 @pytest.mark.parametrize("loop", ["while True: pass", SWALLOWS, "while True: print('x' * 9999)"])
 def test_09_10_an_endless_cell_costs_only_itself(loop):
-    result = graded(*GOOD[:2], loop, *GOOD[2:], limits=replace(FAST, cell=2))
+    result = graded(*GOOD[:2], loop, *GOOD[2:], limits=replace(FAST, cell=2, patience=60))
     assert passed(result) == ALL
     assert "only its definitions were taken: it took longer than 2 s" in said(result)
     assert f"Cell 3 ({loop.splitlines()[0]})" in said(result)
@@ -261,7 +261,7 @@ def test_09_10_an_endless_cell_costs_only_itself(loop):
 
 def test_09_an_endless_function_costs_only_its_part():
     loop = "def clm_signals(n):\n  " + SWALLOWS.replace("\n", "\n  ")
-    result = graded(*GOOD, loop, limits=replace(FAST, call=2))
+    result = graded(*GOOD, loop, limits=replace(FAST, call=2, patience=60))
     assert passed(result) == ALL - {"T1.2"} and state(result, "T1.2") == "timed out"
     assert result["status"] == "timed out" and "longer than 2 s" in said(result)
 
