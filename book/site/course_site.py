@@ -26,11 +26,16 @@ def mend(app, pagename, templatename, context, doctree):
 
 
 def measured(app, docname, source):
-    """Write the records into the page that shows them."""
+    """Write the records into the pages that show them."""
     if docname == "book/records":
         from course_tools.experiments.page import records_page
 
         source[0] = source[0].replace("<!-- records -->", records_page())
+    if docname == "book/corpus":
+        from course_tools.experiments.page import corpus_bits, corpus_sources
+
+        source[0] = source[0].replace("<!-- corpus sources -->", corpus_sources())
+        source[0] = source[0].replace("<!-- corpus bits -->", corpus_bits())
 
 
 def enliven(app, pagename, templatename, context, doctree):

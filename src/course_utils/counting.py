@@ -31,8 +31,14 @@ def levels(text: str = "sotu") -> dict[str, float]:
 
     Nats a piece of the course's tokenizer, on the held-out rows of speeches on which `gpt-mini` is
     validated. `text` is what was counted: the speeches ("sotu") or the mixture ("course").
+
+    Raises:
+        ValueError: another text.
     """
-    return dict(records.load("counting")["results"]["levels"][text])
+    found = records.load("counting")["results"]["levels"]
+    if text not in found:
+        raise ValueError(f"no levels of {text!r}; there are {', '.join(found)}")
+    return dict(found[text])
 
 
 def discounts(counts: Array) -> Array:

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from course_utils.counting import NGram, discounts
+from course_utils.counting import NAMES, NGram, discounts, levels
 
 VOCABULARY, END = 7, 6
 
@@ -128,3 +128,13 @@ def test_loss_leaves_out_the_first_token_of_a_row():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call(NGram.fit(DOCUMENTS, 3, VOCABULARY, END))
+
+
+def test_levels_of_the_record():
+    """Lines of a figure: each order is better than the one below it."""
+    for text in ("sotu", "course"):
+        found = levels(text)
+        assert list(found) == list(NAMES.values())
+        assert sorted(found.values(), reverse=True) == list(found.values())
+    with pytest.raises(ValueError, match="there are sotu, course"):
+        levels("verse")

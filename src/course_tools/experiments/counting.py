@@ -30,7 +30,7 @@ SENTENCES = ("films", "tweets", "products", "editorials")  # one line of the tab
 SETTINGS: dict[str, Any] = {
     "sources": ["sotu", "course"],
     "texts": ["sotu", "course"],
-    "tokenizers": [SHIPPED, "4096", "8192"],
+    "tokenizers": [SHIPPED, "4096"],
     "parts": ["sotu", "verse", "factbook", "sentences"],
     "order": ORDER,
     "rows": 256,

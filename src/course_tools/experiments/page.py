@@ -53,7 +53,8 @@ def corpus_sources() -> str:
 
 def corpus_bits() -> str:
     """The 5-gram's nats a piece by source, and its bits a byte with each tokenizer."""
-    results = records.load("counting")["results"]
+    record = records.load("counting")
+    results = record["results"]
     names = list(results["sources"])
     nats = ["nats a piece, mixture, shipped", *(digits(results["nats_a_token"][n]) for n in names)]
     lines = [[*nats, ""]]
@@ -63,7 +64,8 @@ def corpus_bits() -> str:
             counted = "mixture" if text == "course" else "speeches"
             cells = [f"{bits[name]:.3f}" if name in bits else "–" for name in (*names, "all")]
             lines.append([f"bits a byte, {counted}, {told}", *cells])
-    return markdown_table(["counted in, tokenizer", *names, "all"], lines)
+    verdict = f"{record['question']} *{record['rule']}* **{capital(record['verdict'])}.**"
+    return markdown_table(["counted in, tokenizer", *names, "all"], lines) + f"\n\n{verdict}"
 
 
 def record_section(made: dict[str, Any]) -> str:

@@ -109,7 +109,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         sentiment, "a fine-tuned bert-mini and a lexicon on the movie sentences", 2
     ),
     "counting": _row(
-        counting, "n-grams of 1 to 5 pieces on speeches and mixture; three tokenizers by bits", 20
+        counting, "n-grams of 1 to 5 pieces on speeches and mixture; tokenizers by bits a byte", 20
     ),
     "yardsticks": _row(
         yardsticks,
