@@ -57,8 +57,11 @@ def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def measure(settings: dict[str, Any], writer: str, seed: int) -> dict[str, Any]:
-    """The judge's loss on a writer's texts; the first of them is printed, whatever it is."""
-    texts = written(settings, writer, seed)
+    """The judge's loss on a writer's texts; the first of them is printed, whatever it is.
+
+    Line breaks are read as spaces in all texts alike, since shuffled words have none.
+    """
+    texts = [" ".join(text.split()) for text in written(settings, writer, seed)]
     nats, tokens, sizes = text_nats(*decoder(settings["judge"]), texts)
     return {
         "nats_a_token": sum(nats) / sum(tokens),
@@ -75,8 +78,8 @@ def written(settings: dict[str, Any], writer: str, seed: int) -> list[str]:
     if writer in ("held-out text", "shuffled words"):
         texts = tokenizer.batch_decode(held_out_rows(count, length))
         mixed = np.random.default_rng(derive_seed("shuffle", seed))
-        order = mixed.permutation if writer == "shuffled words" else list
-        return [" ".join(order(text.split())) for text in texts]
+        shuffled = [" ".join(mixed.permutation(text.split())) for text in texts]
+        return shuffled if writer == "shuffled words" else texts
     end = tokenizer.eos_token_id
     if writer == "5-gram":
         found = ngrams(settings["counted_texts"])
