@@ -263,7 +263,7 @@ def test_a_record_says_all_of_its_claim_or_nothing(toy, tmp_path):
         "yes: 6",
     ]
     records.validate(good)
-    shown = page.section(good)
+    shown = page.record_section(good)
     assert "**Question.** Is it so?" in shown and "**Verdict.** Yes: 6" in shown
     without = {key: value for key, value in good.items() if key not in records.CLAIM}
     records.validate(without | {"sha256": records.seal(without)})  # as older records are

@@ -66,7 +66,7 @@ def test_rows_grow_and_hold_as_much_text():
 
 def test_a_step_has_the_rows_of_its_stage(tokenizer):
     row = recipe("bert-mini", seed=0, steps=4, lengths=(10, 30), step_tokens=60)
-    batch_at = module.batches(row, TEXTS[0], tokenizer)
+    batch_at = module.training_batches(row, TEXTS[0], tokenizer)
     assert [(*batch_at(step).labels.shape,) for step in (0, 3)] == [(6, 12), (2, 32)]
 
 

@@ -42,7 +42,7 @@ def write_all(
     add_missing(students, found, items, results)
     write_text(out / "marks.csv", table(marks(students, items, results)), private=True)
     write_text(out / "canvas.csv", table(canvas(students, items, results)), private=True)
-    write_text(out / "suspicious.csv", table(suspicious(results)), private=True)
+    write_text(out / "suspicious.csv", table(suspicious_rows(results)), private=True)
     write_text(out / "free_text.csv", table(free_texts(out, items, results)), private=True)
     whole = all(results[s, i]["status"] == "graded" for s in students for i in items)
     for student in students:
@@ -139,7 +139,7 @@ def canvas(students: list[str], items: dict[str, Item], results: Results) -> lis
     return rows
 
 
-def suspicious(results: Results) -> list[list[str]]:
+def suspicious_rows(results: Results) -> list[list[str]]:
     """Lines of code that a person may want to read, by student; they change no mark."""
     rows = [["student", "item", "cell", "kind", "line"]]
     for (student, item), result in sorted(results.items()):
