@@ -8,6 +8,8 @@ itself stops at an id outside the embedding, in its own words.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -131,6 +133,21 @@ def check_token_ids(vocab_size: int | None, **named: int) -> None:
             f"{name}={value} is outside the vocabulary 0..{(vocab_size or 0) - 1}: take both from "
             "the same tokenizer",
         )
+
+
+def check_tokenizer(tokenizer: Any, *tokens: str) -> None:
+    """Refuse a tokenizer that lacks special tokens an objective needs, such as "mask_token".
+
+    Raises:
+        ValueError: names those that it lacks.
+    """
+    lacks = [token for token in tokens if getattr(tokenizer, f"{token}_id") is None]
+    remedy = ", ".join(f'"{token}": "<{token}>"' for token in lacks)
+    require(
+        not lacks,
+        f"this {type(tokenizer).__name__} has no {' and no '.join(lacks)}: take another, or "
+        f"call tokenizer.add_special_tokens({{{remedy}}}) before the model is built",
+    )
 
 
 def check_rate(rate: float) -> None:

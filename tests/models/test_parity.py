@@ -362,7 +362,7 @@ REFUSED = {
     ),
     "T5 with gated SiLU": (
         lambda: transformers.T5ForConditionalGeneration(tiny_t5(feed_forward_proj="gated-silu")),
-        "feed_forward_proj='gated-silu'",
+        "('silu', True) is not supported",
     ),
     "another class": (
         lambda: transformers.GPT2Model(tiny_gpt()),
@@ -393,6 +393,38 @@ def test_a_config_that_ours_cannot_honour_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError) as refused:
         from_hf(make())
     assert message in str(refused.value)
+
+
+def contradictory(gated: bool) -> nn.Module:
+    """A T5 whose activation is another than its `feed_forward_proj` says; the last word counts."""
+    config = tiny_t5(feed_forward_proj="gated-gelu" if gated else "relu")
+    config.dense_act_fn = "relu" if gated else "gelu_new"
+    return transformers.T5ForConditionalGeneration(config)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_setting_that_stands_twice_is_read_where_transformers_reads_it(gated: bool) -> None:
+    with pytest.raises(ValueError, match="dense_act_fn, is_gated_act"):
+        from_hf(contradictory(gated))
+
+
+SPECIAL = {  # a special token that is no single id, and what is said of it
+    "gpt2, several ends": (lambda: transformers.GPT2LMHeadModel(tiny_gpt(eos_token_id=[1, 2])),
+                           r"GptConfig.eos_token_id must be one id .* or None, got \[1, 2\]"),
+    "t5, several ends": (lambda: transformers.T5ForConditionalGeneration(
+        tiny_t5(eos_token_id=[1, 2])), r"T5Config.eos_token_id must be one id .*got \[1, 2\]"),
+    "t5, no start": (lambda: transformers.T5ForConditionalGeneration(
+        tiny_t5(decoder_start_token_id=None)), "T5Config.decoder_start_token_id .* got None"),
+    "bert, no padding": (lambda: transformers.BertForMaskedLM(tiny_bert(pad_token_id=None)),
+                         "BertConfig.pad_token_id .* got None"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_a_special_token_is_one_id(name: str) -> None:
+    make, message = SPECIAL[name]
+    with pytest.raises(ValueError, match=message):
+        from_hf(make())
 
 
 def test_the_plain_tiny_configs_are_accepted() -> None:

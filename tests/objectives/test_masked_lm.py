@@ -134,6 +134,26 @@ def test_a_row_hides_one_word_even_if_it_is_longer_than_the_count():
     assert (chosen.sum(1) == 3).all()
 
 
+def test_a_word_longer_than_the_count_waits_until_there_is_no_other():
+    word_ids = torch.tensor([[0] * 60 + [1, 2, 3]]).repeat(200, 1)  # 63 tokens: 9 may be masked
+    chosen = corrupt(torch.full((200, 63), 9), rate=0.15, word_ids=word_ids).predicted
+    assert not chosen[:, :60].any() and chosen[:, 60:].all()
+
+
+def test_of_words_that_are_all_too_long_the_shortest_is_masked():
+    word_ids = torch.tensor([[0] * 12 + [1] * 5 + [2] * 8]).repeat(100, 1)
+    chosen = corrupt(torch.full((100, 25), 9), rate=0.1, word_ids=word_ids).predicted
+    assert chosen[:, 12:17].all() and (chosen.sum(1) == 5).all()
+
+
+def test_a_tokenizer_without_mask_is_named():
+    from types import SimpleNamespace
+
+    decoder = SimpleNamespace(mask_token_id=None, all_special_ids=[5])
+    with pytest.raises(ValueError, match="has no mask_token: take another, or call"):
+        masked_lm.settings(decoder)
+
+
 def test_the_mask_token_is_special_even_if_nobody_says_so():
     ids = torch.full((50, 40), 9)
     ids[:, ::2] = MASK

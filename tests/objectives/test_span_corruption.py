@@ -384,3 +384,39 @@ def test_errors_of_the_parts():
         Denoiser("R", 2.0)
     with pytest.raises(ValueError, match="mean_span=0"):
         Denoiser("R", 0.5, 0)
+
+
+def tokenizer_with(*added: str, **special: str):
+    """A word-level tokenizer, with tokens added in this order."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1, "b": 2}, unk_token="<unk>"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", **special)
+    tokenizer.add_tokens(list(added))
+    return tokenizer
+
+
+ENDS = {"eos_token": "</s>", "pad_token": "<pad>"}
+
+
+def test_settings_look_the_sentinels_up():
+    found = span_corruption.settings(
+        tokenizer_with("<extra_id_2>", "<extra_id_1>", "<extra_id_0>", "<extra_id_note>", **ENDS)
+    )["vocabulary"]
+    assert (found.first_sentinel_id, found.num_sentinels) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    "added, special, said",
+    [
+        (["<extra_id_0>", "<extra_id_1>"], ENDS, "T5's descend one by one"),
+        (["<extra_id_1>", "a word", "<extra_id_0>"], ENDS, "T5's descend one by one"),
+        (["a word"], ENDS, "has no sentinels"),
+        (["<extra_id_0>"], {"pad_token": "<pad>"}, "has no eos_token"),
+        (["<extra_id_0>"], {}, "has no eos_token and no pad_token"),
+    ],
+)
+def test_settings_refuse_a_tokenizer_whose_ids_are_others(added, special, said):
+    with pytest.raises(ValueError, match=said):
+        span_corruption.settings(tokenizer_with(*added, **special))

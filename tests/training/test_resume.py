@@ -1,9 +1,11 @@
 """A run that is killed at any moment and started again ends as one that was never disturbed."""
 
+import errno
 import json
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -190,6 +192,22 @@ def test_killed_with_sigkill_at_random_moments_equals_undisturbed(tmp_path, undi
     assert process.returncode == 0
     assert_same(tmp_path, undisturbed)
     assert not list((tmp_path / "checkpoints").glob(".writing"))
+
+
+def test_a_folder_that_cannot_be_synced_stops_nothing(tmp_path, monkeypatch):
+    """Some network shares answer EINVAL; the file itself is synced and whole."""
+    synced = []
+
+    def fsync(handle, real=os.fsync):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        synced.append(handle)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    checkpoint.save(tmp_path, 1, {"model": {"w": torch.ones(2)}}, {"any": "state"})
+    groups, state = checkpoint.load(tmp_path)
+    assert synced and state == {"any": "state"} and groups["model"]["w"].tolist() == [1, 1]
 
 
 def test_a_kill_while_writing_leaves_the_one_before(tmp_path, monkeypatch):

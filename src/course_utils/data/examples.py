@@ -26,13 +26,21 @@ class Examples:
     intents: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse columns of different lengths, or none."""
+        """Take arrays and tensors as lists; refuse columns of different lengths, or none."""
+        for name, column in vars(self).items():
+            if column is not None:
+                object.__setattr__(self, name, [_plain(value) for value in column])
         sizes = [len(c) for c in (self.ids, self.labels, self.intents) if c is not None]
         if len(set(sizes)) != 1 or not sizes[0]:
             raise ValueError(f"texts, labels and intents must be as many, at least one: {sizes}")
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy or PyTorch as Python's own, an array or tensor of them as a list."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def encode(

@@ -1,5 +1,7 @@
 """What Bert, Gpt and T5 have in common: checked sizes, checked inputs, the way to logits."""
 
+from dataclasses import fields
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,7 +13,8 @@ class Config:
     """What every configuration shares: `head_size`, and sizes that are checked when it is made.
 
     Raises:
-        ValueError: a size below 1, a dropout outside [0, 1), or heads that do not divide d.
+        ValueError: a size below 1, a dropout outside [0, 1), heads that do not divide d, or a
+            token id that is none.
     """
 
     def __post_init__(self) -> None:
@@ -19,10 +22,20 @@ class Config:
         for name, value in vars(self).items():
             is_size = name.startswith("num_") or name.endswith(("_size", "_length"))
             require(not is_size or value >= 1, f"{name} must be at least 1, got {value}")
+            if name.endswith("_token_id"):
+                self.check_token_id(name, value)
         require(0 <= self.dropout < 1, f"dropout must lie in [0, 1), got {self.dropout}")
         fits = "head_size" in vars(self) or self.hidden_size % self.num_heads == 0
         what = f"hidden_size {self.hidden_size} is no multiple of num_heads {self.num_heads}"
         require(fits, what)
+
+    def check_token_id(self, name: str, value: object) -> None:
+        """Refuse what is no id, such as a list of several; None only where the class allows it."""
+        kinds = {field.name: field.type for field in fields(self)}
+        optional = "None" in str(kinds[name])
+        fits = type(value) is int or (value is None and optional)
+        wanted = "one id (an integer) or None" if optional else "one id (an integer)"
+        require(fits, f"{type(self).__name__}.{name} must be {wanted}, got {value!r}")
 
     @property
     def head_size(self) -> int:

@@ -63,7 +63,12 @@ def _config_from(family: Family, hf: nn.Module) -> Any:
     elif family.ours is Gpt:
         sizes["intermediate_size"] = config.n_inner or 4 * config.n_embd
     else:
-        sizes["gated"] = config.feed_forward_proj == "gated-gelu"
+        # `feed_forward_proj` says the same once more, and transformers computes what these say
+        kind = (config.dense_act_fn, config.is_gated_act)
+        known = {("relu", False): False, ("gelu_new", True): True}
+        what = f"t5: dense_act_fn, is_gated_act = {kind} is not supported, only {[*known]}"
+        require(kind in known, what)
+        sizes["gated"] = known[kind]
         sizes["tied"] = hf.lm_head.weight is hf.shared.weight
         sizes["scale_logits"] = getattr(config, "scale_decoder_outputs", sizes["tied"])
     return family.config(**sizes)

@@ -12,7 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_utils.checks import check_like, check_rate, check_shares, check_token_ids, require
+from course_utils.checks import (
+    check_like,
+    check_rate,
+    check_shares,
+    check_token_ids,
+    check_tokenizer,
+    require,
+)
 
 from .batch import IGNORE_INDEX, Batch, labels_at, real_tokens, uniform
 
@@ -128,8 +135,13 @@ def word_sizes(words: Tensor, candidates: Tensor) -> Tensor:
 
 
 def words_that_fit(sizes: Tensor, score: Tensor, count: Tensor) -> Tensor:
-    """Words in the order of their scores, until the next would exceed the count; at least one."""
-    order = score.masked_fill(sizes == 0, 2.0).argsort(1)  # words without candidates come last
+    """Words in the order of their scores, until the next would exceed the count; at least one.
+
+    A word longer than the whole count is taken only where there is no other.
+    """
+    too_long = sizes > count[:, None]  # (batch, words): alone more than the whole count
+    place = torch.where(too_long, 1.0 + sizes, score)  # after all others, the shortest first
+    order = place.masked_fill(sizes == 0, torch.inf).argsort(1)  # last: words without candidates
     filled = sizes.gather(1, order).cumsum(1)
     fits = filled <= count[:, None]
     fits[:, :1] = True
@@ -174,7 +186,11 @@ def model_inputs(ids: Tensor, real: Tensor, token_type_ids: Tensor | None) -> di
 
 
 def settings(tokenizer: Any) -> dict[str, Any]:
-    """Arguments of `corrupt` that a Hugging Face tokenizer decides."""
+    """Arguments of `corrupt` that a Hugging Face tokenizer decides.
+
+    Raises ValueError for a tokenizer without [MASK].
+    """
+    check_tokenizer(tokenizer, "mask_token")
     return {
         "mask_token_id": tokenizer.mask_token_id,
         "vocab_size": len(tokenizer),

@@ -8,6 +8,7 @@
 is the special case of one span that runs to the end, `loss` is Equation 9.3.
 """
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from course_utils.checks import check_like, check_rate, check_right_padded, check_token_ids, require
+from course_utils.checks import (
+    check_like,
+    check_rate,
+    check_right_padded,
+    check_token_ids,
+    check_tokenizer,
+    require,
+)
 
 from .batch import IGNORE_INDEX, Batch, choose, labels_at, real_tokens, uniform
 
@@ -128,10 +136,20 @@ def prefix_lm(
 
 
 def settings(tokenizer: Any) -> dict[str, Any]:
-    """Arguments of `corrupt` that a Hugging Face tokenizer with `<extra_id_…>` tokens decides."""
-    sentinels = [t for t in tokenizer.get_vocab() if t.startswith("<extra_id_")]
-    first = tokenizer.convert_tokens_to_ids("<extra_id_0>")
-    vocabulary = Vocabulary(first, tokenizer.eos_token_id, len(sentinels), tokenizer.pad_token_id)
+    """Arguments of `corrupt` that a Hugging Face tokenizer with `<extra_id_…>` tokens decides.
+
+    Raises ValueError where end, padding or sentinels are missing, or sentinels do not descend.
+    """
+    check_tokenizer(tokenizer, "eos_token", "pad_token")
+    known = tokenizer.get_vocab()
+    names = [f"<extra_id_{number}>" for number in range(len(known))]
+    ids = [known[name] for name in itertools.takewhile(known.__contains__, names)]
+    require(ids, "this tokenizer has no sentinels <extra_id_0>, <extra_id_1>, …: add them to it")
+    descending = list(range(ids[0], ids[0] - len(ids), -1))
+    what = f"the sentinels <extra_id_0>, <extra_id_1>, … have the ids {ids[:3]}…"
+    remedy = "T5's descend one by one: add the one with the highest number first"
+    require(ids == descending, f"{what}; {remedy}")
+    vocabulary = Vocabulary(ids[0], tokenizer.eos_token_id, len(ids), tokenizer.pad_token_id)
     return {"vocabulary": vocabulary, "vocab_size": len(tokenizer)}
 
 

@@ -1,5 +1,6 @@
 """Checkpoints that are either whole or not there: one file, renamed into place, no pickle."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -109,10 +110,11 @@ def _prune(folder: Path, newest: Path, step: int) -> None:
 
 
 def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows has no handle on a directory to sync
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Have a file, or the list of files of a folder, written to the disk itself."""
+    # Windows and some network shares cannot sync a folder: the file in it is whole all the same
+    with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
