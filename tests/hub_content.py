@@ -266,6 +266,16 @@ def wikitext() -> Files:
     return {"README.md": card({name: {s: f"{name}/{s}-*" for s in splits}}), **files}
 
 
+def babylm() -> Files:
+    """Return 501 lines, one row a line: more than one passage."""
+    name = f"data/{SHARD.format('train')}"
+    lines = [TEXTS[number % len(TEXTS)] for number in range(501)]
+    return {
+        "README.md": card({"default": {"train": "data/train-*"}}),
+        name: parquet({"text": lines}),
+    }
+
+
 def c4() -> Files:
     """Return web pages as compressed lines of JSON."""
     rows = [
@@ -304,4 +314,5 @@ def everything(times: int = 1, vocabulary: str = "") -> dict[str, Files]:
         "datasets/abisee/cnn_dailymail": cnn_dailymail(times),
         "datasets/Salesforce/wikitext": wikitext(),
         "datasets/allenai/c4": c4(),
+        "datasets/BabyLM-community/BabyLM-2026-Strict-Small": babylm(),
     }  # fmt: skip

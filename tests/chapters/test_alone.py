@@ -139,7 +139,7 @@ def test_colab_has_all_else_that_the_first_cell_does_not_install():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     needed = {Requirement(line).name.lower() for line in project["dependencies"]}
     colab = {*COLAB, "tokenizers", "filelock", "safetensors", "accelerate", "matplotlib",
-             "scikit-learn", "tqdm", "typer"}  # fmt: skip
+             "scikit-learn", "tqdm", "typer", "platformdirs"}  # fmt: skip
     assert needed - colab == set(notebooks.LACKING.lower().split())
 
 

