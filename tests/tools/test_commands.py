@@ -40,7 +40,7 @@ def course(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 def test_readme_is_short_and_its_files_exist():
-    assert len(README.splitlines()) <= 60
+    assert len(README.splitlines()) <= 64  # a fork has badges
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
 
