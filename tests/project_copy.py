@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from course_tools.checkout import ROOT
+from course_tools.checkout import PLACEHOLDER, ROOT, repository
 
 MINE = "https://github.com/someone/their-course"
+# Lines that a fork may add: bounds on size are about what everybody gets, not about what is added.
+ROOM = 0 if repository()["url"] == PLACEHOLDER else 500
 
 
 def copy_of_project(target: Path) -> Path:

@@ -33,6 +33,7 @@ CHOSEN = [
     "tests/chapters/test_full_size.py",
     "tests/objectives/test_objective_table.py",
     "tests/tools/test_size.py",
+    "tests/tools/test_house.py",
 ]
 
 
@@ -102,8 +103,9 @@ def test_a_data_source(fork, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_an_objective(fork):
     root, _ = fork
-    words = ["tests/objectives/test_objective_table.py", "-k", "prefix_lm or equations"]
-    assert "5 passed" in succeeded(run_tests(root, *words))
+    words = ["-rA", "tests/objectives/test_objective_table.py", "-k", "prefix_lm or equations"]
+    said = succeeded(run_tests(root, *words))
+    assert "::test_every_row_corrupts_and_scores[prefix_lm]" in said
 
 
 @pytest.mark.slow
