@@ -1,7 +1,8 @@
 """Run a notebook as Colab does: alone in an empty folder, installing the course by itself.
 
-`python tools/alone.py [NOTEBOOK …]` runs the chapters in this interpreter, with the
-course taken from this checkout's repository. It needs nbclient and nothing of the course.
+`python tools/alone.py [NOTEBOOK …]` runs the chapters with this interpreter's packages, and the
+course as it was last committed here. Each gets an environment of its own, so that each installs
+the course, and this interpreter stays as it was. It needs nbclient and nothing of the course.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import site
 import sys
 import tempfile
+import time
+import venv
 from pathlib import Path
 
 import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDRESS = re.compile(r"git\+https://[^\s\"'@]+(?:@[^\s\"']+)?")
@@ -58,17 +63,45 @@ def run(notebook: nbformat.NotebookNode, folder: Path, python: Path, **settings:
     return "".join(output.get("text", "") for output in outputs)
 
 
-def main() -> None:
-    """Run the notebooks named, or all chapters, one after another."""
-    paths = [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "chapters").glob("*.ipynb"))
-    for path in paths:
-        print(f"{path.name} alone …", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            trust = Path(folder) / "gitconfig"  # in a container the checkout is another user's
-            trust.write_text("[safe]\n\tdirectory = *\n")
+def beside(folder: Path) -> Path:
+    """Make an environment that sees this interpreter's packages; return its Python.
+
+    A course installed here in development mode is not seen: its own path file is not read there.
+    """
+    venv.create(folder, with_pip=False, symlinks=True)
+    windows = sys.platform == "win32"
+    python = folder / ("Scripts/python.exe" if windows else "bin/python")
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    inside = folder / ("Lib/site-packages" if windows else f"lib/{version}/site-packages")
+    (inside / "beside.pth").write_text("\n".join(site.getsitepackages()))  # Debian has several
+    return python
+
+
+def run_alone(path: Path) -> bool:
+    """Run one notebook in a new environment, say how that went; whether it came to its end."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        trust = folder / "gitconfig"  # in a container the checkout is another user's
+        trust.write_text("[safe]\n\tdirectory = *\n")
+        python = beside(folder / "environment")
+        try:
             notebook = prepared(path, f"git+file://{ROOT}")
-            run(notebook, Path(folder), Path(sys.executable), GIT_CONFIG_GLOBAL=str(trust))
-    print(f"{len(paths)} notebooks ran.")
+            run(notebook, folder, python, GIT_CONFIG_GLOBAL=str(trust))
+            said = "ran"
+        except (CellExecutionError, DeadKernelError) as error:
+            if getattr(error, "ename", "") == "KeyboardInterrupt":  # Ctrl-C ends all of it
+                raise
+            said = f"failed\n{error}"
+    print(f"{path.name} alone: {time.monotonic() - started:.0f} s, {said}", flush=True)
+    return said == "ran"
+
+
+def main() -> None:
+    """Run the notebooks named, or all chapters, one after another; exit with 1 if one failed."""
+    chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
+    paths = [Path(name) for name in sys.argv[1:]] or chapters
+    sys.exit(not all([run_alone(path) for path in paths]))
 
 
 if __name__ == "__main__":

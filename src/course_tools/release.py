@@ -6,13 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import venv
 import zipfile
 from pathlib import Path
 
-from course_tools.checkout import ROOT
+from course_tools.checkout import ROOT, load_module
+
+alone = load_module(ROOT / "tools/alone.py", "alone")
 
 NEEDED = (
     "course_utils/checkpoints/bert-mini/model.safetensors",
@@ -94,7 +95,7 @@ def try_out(archive: Path, folder: Path) -> str:
     Dependencies are those of this interpreter, seen but not touched: as on Colab, nothing that is
     there already is replaced.
     """
-    python = beside(folder)
+    python = alone.beside(folder)
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps"]
     options = ["--no-index", "--no-build-isolation", "--quiet"]
     subprocess.run([*install, *options, str(archive)], check=True)
@@ -103,17 +104,3 @@ def try_out(archive: Path, folder: Path) -> str:
     if done.returncode:
         raise RuntimeError(f"what was installed does not work:\n{done.stderr[-3000:]}")
     return done.stdout
-
-
-def beside(folder: Path) -> Path:
-    """Make an environment that sees this interpreter's packages; return its Python.
-
-    A course installed here in development mode is not seen: its own path file is not read there.
-    """
-    venv.create(folder, with_pip=False, symlinks=True)
-    windows = sys.platform == "win32"
-    python = folder / ("Scripts/python.exe" if windows else "bin/python")
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    inside = folder / ("Lib/site-packages" if windows else f"lib/{version}/site-packages")
-    (inside / "beside.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return python

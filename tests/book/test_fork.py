@@ -17,7 +17,6 @@ from adapted import succeeded
 from bs4 import BeautifulSoup
 from project_copy import MINE, copy_of_project, course
 
-from course_tools import release
 from course_tools.book import identity, notebooks
 from course_tools.checkout import PLACEHOLDER, ROOT, config, load_module, pages
 from course_tools.shared import block
@@ -243,7 +242,7 @@ def test_a_frozen_term_is_not_changed_by_what_is_pushed_later(tmp_path):
         notebook.cells.append(
             nbformat.v4.new_code_cell("import course_utils; print(vars(course_utils).get('LATER'))")
         )
-        python = release.beside(tmp_path / f"{ref}-environment")
+        python = alone.beside(tmp_path / f"{ref}-environment")
         offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "COURSE_OFFLINE": "1"}
         (tmp_path / ref).mkdir()
         said = alone.run(notebook, tmp_path / ref, python, **offline)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +18,6 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from project_copy import copy_of_project
 
-from course_tools import release
 from course_tools.book import notebooks
 from course_tools.checkout import ROOT, load_module, repository
 from course_utils import versions
@@ -46,7 +47,7 @@ def run_alone(path: Path, address: str, folder: Path) -> str:
     notebook = alone.prepared(path, address)
     notebook.cells.append(nbformat.v4.new_code_cell(VERSIONS))
     settings = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "COURSE_OFFLINE": "1"}
-    return alone.run(notebook, folder, release.beside(folder / "environment"), **settings)
+    return alone.run(notebook, folder, alone.beside(folder / "environment"), **settings)
 
 
 def assert_only_the_course_was_installed(said: str, folder: Path) -> None:
@@ -74,7 +75,27 @@ def test_canary_without_its_first_cell_there_is_no_course(address, tmp_path):
     notebook = alone.prepared(ROOT / "chapters/09_3_gpt.ipynb", address, cells=2)
     del notebook.cells[0]
     with pytest.raises(CellExecutionError, match="No module named 'course_utils'"):
-        alone.run(notebook, tmp_path, release.beside(tmp_path / "environment"))
+        alone.run(notebook, tmp_path, alone.beside(tmp_path / "environment"))
+
+
+def test_each_notebook_has_an_environment_of_its_own_and_a_failure_stops_no_other(
+    monkeypatch, tmp_path, capsys
+):
+    """The course that one installs would be the next one's, which then installs nothing."""
+    here = f"import sys\nassert sys.prefix != {sys.prefix!r}\nimport torch"
+    sources = {"bad": "1 / 0", "good": here}
+    for name, source in sources.items():
+        cells = [nbformat.v4.new_code_cell(source)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+    paths = [str(tmp_path / f"{name}.ipynb") for name in sources]
+    monkeypatch.setattr(sys, "argv", ["alone.py", *paths])
+    with pytest.raises(SystemExit) as end:
+        alone.main()
+    said = capsys.readouterr().out
+    assert end.value.code == 1
+    assert re.search(r"bad.ipynb alone: \d+ s, failed$", said, re.MULTILINE)
+    assert "division by zero" in said
+    assert re.search(r"good.ipynb alone: \d+ s, ran$", said, re.MULTILINE)
 
 
 # -- what the first cell does on machines that have more or less ----------------------------------
