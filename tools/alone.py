@@ -58,7 +58,7 @@ def run(notebook: nbformat.NotebookNode, folder: Path, python: Path, **settings:
         resources={"metadata": {"path": str(work)}},
     )
     inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
-    client.execute(env={**inherited, **settings})
+    client.execute(cleanup_kc=True, env={**inherited, **settings})  # or the kernel lives on
     outputs = [output for cell in notebook.cells for output in cell.outputs]
     return "".join(output.get("text", "") for output in outputs)
 

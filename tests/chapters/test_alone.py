@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient.exceptions import CellExecutionError
@@ -83,6 +84,8 @@ def test_each_notebook_has_an_environment_of_its_own_and_a_failure_stops_no_othe
 ):
     """The course that one installs would be the next one's, which then installs nothing."""
     here = f"import sys\nassert sys.prefix != {sys.prefix!r}\nimport torch"
+    left = tmp_path / "kernel.pid"
+    here += f"\nfrom os import getpid\nopen({str(left)!r}, 'w').write(str(getpid()))"
     sources = {"bad": "1 / 0", "good": here}
     for name, source in sources.items():
         cells = [nbformat.v4.new_code_cell(source)]
@@ -96,6 +99,7 @@ def test_each_notebook_has_an_environment_of_its_own_and_a_failure_stops_no_othe
     assert re.search(r"bad.ipynb alone: \d+ s, failed$", said, re.MULTILINE)
     assert "division by zero" in said
     assert re.search(r"good.ipynb alone: \d+ s, ran$", said, re.MULTILINE)
+    assert not psutil.pid_exists(int(left.read_text()))  # each kernel keeps a gigabyte
 
 
 # -- what the first cell does on machines that have more or less ----------------------------------
