@@ -18,7 +18,7 @@ from course_tools.checkout import ROOT, repository
 FOLDERS = ("chapters", "exercises", "solutions")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 INSTALLS = re.compile(r"^\s*%pip install .*\bgit\+", re.MULTILINE)
-LACKING = "jupyterquiz vaderSentiment rouge-score"  # what notebooks need and Colab does not have
+LACKING = "jupyterquiz vaderSentiment rouge-score gguf"  # needed, and not there on Colab
 FIRST_CELL = """\
 # Where the course's package is missing (Colab, Kaggle, …) this installs it; torch stays as it is.
 from importlib.util import find_spec
