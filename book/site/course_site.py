@@ -36,6 +36,10 @@ def measured(app, docname, source):
 
         source[0] = source[0].replace("<!-- corpus sources -->", corpus_sources())
         source[0] = source[0].replace("<!-- corpus bits -->", corpus_bits())
+    if docname == "book/testing":
+        from course_tools.gpu import hardware_table
+
+        source[0] = source[0].replace("<!-- hardware -->", hardware_table())
 
 
 def enliven(app, pagename, templatename, context, doctree):

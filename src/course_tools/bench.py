@@ -3,6 +3,8 @@
 Both sides get the same weights, batches, optimizer, dropout, dtype, attention (SDPA) and threads.
 Their runs alternate in one process, so that a busy machine slows both; memory is measured apart,
 in a fresh process each. Times are medians; a ratio is theirs/ours, with its quartiles over pairs.
+In bfloat16 both train under the same autocast, and write with weights of that dtype; a processor
+that does not multiply it fast has no such rows.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from course_tools.shared import conditions, measured_with, publish
 from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import Batch
-from course_utils.speed import matmul_peak
+from course_utils.speed import has_bf16, matmul_peak
 from course_utils.training.flops import training_flops
 from course_utils.training.loop import objective_loss
 from course_utils.writing import markdown_table
@@ -36,7 +38,11 @@ SIZES = {  # d, heads, layers, vocabulary, rows and length of a batch
     "tiny": (16, 2, 2, 64, 2, 16),  # for the tests
     "mini": (128, 4, 4, 4096, 32, 128),
     "small": (256, 4, 4, 8192, 16, 128),
+    "gpt2": (768, 12, 12, 50257, 16, 512),  # these three, for a GPU, as published
+    "bert-base": (768, 12, 12, 30522, 64, 128),
+    "t5-small": (512, 8, 12, 32128, 64, 128),
 }
+CPU_SIZES = ("mini", "small")
 MODELS = ("bert", "gpt", "t5")
 # What is aimed at, by what is measured: at least so many times as fast, at most so much memory.
 AIMS = {"bert": 1.7, "gpt": 1.25, "t5": 1.2, "generate": 3.0, "memory": 0.8, "mfu": 0.55}
@@ -49,6 +55,18 @@ class Case:
     model: str
     size: str
     dropout: float = 0.0
+    device: str = "cpu"
+    dtype: str = "float32"
+    compile: bool = False
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The dtype of the matrix products."""
+        return getattr(torch, self.dtype)
+
+    def autocast(self) -> torch.autocast:
+        """What both sides train under."""
+        return torch.autocast(self.device, self.precision, enabled=self.dtype != "float32")
 
     def ours(self) -> nn.Module:
         """Our model, in training mode; the same weights at every call."""
@@ -107,18 +125,22 @@ def sides(case: Case) -> dict[str, nn.Module]:
     ours = case.ours()
     theirs = to_hf(ours)
     theirs.set_attn_implementation("sdpa")
-    return {"ours": ours, "theirs": theirs}
+    return {"ours": ours.to(case.device), "theirs": theirs.to(case.device)}
 
 
-def training_step(model: nn.Module, batch: Batch) -> Callable[[], float]:
+def training_step(model: nn.Module, case: Case) -> Callable[[], float]:
     """A step: forward, backward, AdamW (fused, on both sides); returns the loss."""
+    batch = case.batch().to(case.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     loss_of = our_loss if isinstance(model, Bert | Gpt | T5) else their_loss
+    if case.compile:
+        compile_forward(model)
     model.train()
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = loss_of(model, batch)
+        with case.autocast():
+            loss = loss_of(model, batch)
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -126,15 +148,22 @@ def training_step(model: nn.Module, batch: Batch) -> Callable[[], float]:
     return step
 
 
-def forward_pass(model: nn.Module, batch: Batch) -> Callable[[], float]:
+def compile_forward(model: nn.Module) -> None:
+    """Compile what takes the time: of ours `hidden_states`, as the training loop does."""
+    name = "hidden_states" if isinstance(model, Bert | Gpt | T5) else "forward"
+    setattr(model, name, torch.compile(getattr(model, name)))
+
+
+def forward_pass(model: nn.Module, case: Case) -> Callable[[], float]:
     """All logits, without gradients; returns their mean square."""
-    model.eval()
+    batch = case.batch().to(case.device)
+    model.eval().to(case.precision)
     ours = isinstance(model, Bert | Gpt | T5)
 
     @torch.no_grad()
     def run() -> float:
         output = model(**batch.inputs) if ours else model(**batch.inputs, use_cache=False).logits
-        return output.square().mean().item()
+        return output.float().square().mean().item()
 
     return run
 
@@ -143,7 +172,8 @@ def generation(model: nn.Module, case: Case) -> Callable[[], float]:
     """Greedy generation of 64 tokens after a prompt of 16, batch 1; returns the sum of the ids."""
     vocab, length = SIZES[case.size][3], min(16, SIZES[case.size][5])
     prompt = torch.randint(5, vocab, (1, length), generator=torch.Generator().manual_seed(1))
-    model.eval()
+    prompt = prompt.to(case.device)
+    model.eval().to(case.precision)
     if isinstance(model, Gpt | T5):
         settings = {"max_new_tokens": NEW_TOKENS, "eos_token_id": None}
         return lambda: float(model.generate(prompt, **settings).new_ids.sum())
@@ -177,12 +207,11 @@ def compare(task: str, case: Case, repeats: int) -> dict[str, Any]:
     Raises:
         RuntimeError: the two sides do not compute the same (looked at without dropout).
     """
-    batch, models = case.batch(), sides(case)
+    models = sides(case)
     make = {"train": training_step, "forward": forward_pass, "generate": generation}[task]
-    calls = {name: make(m, case if task == "generate" else batch) for name, m in models.items()}
+    calls = {name: make(model, case) for name, model in models.items()}
     value = {name: call() for name, call in calls.items()}  # also the first warm-up
-    if not case.dropout and abs(value["ours"] - value["theirs"]) > 1e-4 * abs(value["theirs"]):
-        raise RuntimeError(f"{task} {case}: {value} differ, so their times cannot be compared")
+    check_equal(task, case, value)
     for call in calls.values():
         call()
     seconds = alternate(**calls, repeats=repeats)
@@ -191,9 +220,22 @@ def compare(task: str, case: Case, repeats: int) -> dict[str, Any]:
     row |= {name: quartiles(times) for name, times in seconds.items()}
     row |= {"ratio": quartiles([theirs / ours for theirs, ours in pairs])}
     if task == "train":
-        flops = training_flops(models["ours"], batch)
-        row["mfu"] = {name: flops / row[name]["median"] / matmul_peak() for name in seconds}
+        flops = training_flops(models["ours"], case.batch())
+        peak = matmul_peak(case.device, case.precision)
+        row["mfu"] = {name: flops / row[name]["median"] / peak for name in seconds}
     return row
+
+
+def check_equal(task: str, case: Case, value: dict[str, float]) -> None:
+    """Refuse to time two sides that do not compute the same.
+
+    With dropout they cannot, and in half precision near ties may be written differently.
+    """
+    if case.dropout or (task == "generate" and case.dtype != "float32"):
+        return
+    tolerance = 1e-4 if case.dtype == "float32" else 2e-2
+    if abs(value["ours"] - value["theirs"]) > tolerance * abs(value["theirs"]):
+        raise RuntimeError(f"{task} {case}: {value} differ, so their times cannot be compared")
 
 
 def compare_memory(case: Case) -> dict[str, Any]:
@@ -216,7 +258,7 @@ def peak_memory(name: str, case: Case) -> dict[str, int]:
 
     def loaded(case: Case) -> Callable[[], float]:
         model = case.ours() if name == "ours" else sides(case)["theirs"]
-        return training_step(model, case.batch())
+        return training_step(model, case)
 
     loaded(Case(case.model, "tiny", case.dropout))()  # the first step of all imports half of torch
     step = loaded(case)
@@ -243,6 +285,8 @@ def comparisons(sizes: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
         for model in MODELS:
             for dropout in (0.0, 0.1):
                 yield compare("train", Case(model, size, dropout), repeats)
+            if has_bf16():
+                yield compare("train", Case(model, size, dtype="bfloat16"), repeats)
             yield compare("forward", Case(model, size), repeats)
             if model != "bert":
                 yield compare("generate", Case(model, size), repeats)
@@ -252,11 +296,12 @@ def comparisons(sizes: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
 def speed_conditions() -> dict[str, Any]:
     """Everything a reader needs to judge the numbers, or to measure again."""
     columns = ("d", "heads", "layers", "vocab", "rows", "length")
+    sizes = {name: SIZES[name] for name in ("tiny", *CPU_SIZES)}
     return conditions("torch", "transformers") | {
         "matmul_peak_gflops": round(matmul_peak() / 1e9, 1),
-        "dtype": "float32",
+        "dtype": "float32 where a row names no other",
         "attention": "sdpa",
-        "sizes": {name: dict(zip(columns, size, strict=True)) for name, size in SIZES.items()},
+        "sizes": {name: dict(zip(columns, size, strict=True)) for name, size in sizes.items()},
     }
 
 
@@ -264,6 +309,8 @@ def speed_cells(row: dict[str, Any]) -> list[str]:
     """Columns of the printed table for one row of the record."""
     task, model = row["task"], row["model"]
     name = f"{row['size']} {model}, dropout {row['dropout']:g}"
+    if row.get("dtype", "float32") != "float32":  # of old rows it is not said
+        name += f", {row['dtype']}"
     if task == "memory":
         sizes = [f"{row[side]['training'] / 2**20:.0f} MiB" for side in ("ours", "theirs")]
         return [task, name, *sizes, f"{row['training_ratio']:.2f} ×", f"≤ {AIMS[task]} ×", ""]

@@ -15,6 +15,8 @@ from course_utils.cli import Commands, app
 
 web_app = Commands(help="The live figures of the web book.", no_args_is_help=True)
 app.add_typer(web_app, name="web")
+gpu_app = Commands(help="What runs on a GPU: prepare it here, read it back.", no_args_is_help=True)
+app.add_typer(gpu_app, name="gpu")
 
 
 @app.command()
@@ -260,6 +262,34 @@ def web_bench() -> None:
     found = measure_page_speed()
     save_page_speed(found, ROOT)
     typer.echo(page_speed_table(found))
+
+
+@gpu_app.command("prepare")
+def gpu_prepare(
+    folder: Annotated[Path, typer.Argument(help="What is to travel is written here.")],
+    blimp: Annotated[
+        Path | None, typer.Option(help="Archive of BLiMP that travels too.", exists=True)
+    ] = None,
+) -> None:
+    """Write the data of tools/gpu_check.py: ids, sentences and tokenizer, with checksums."""
+    from course_tools.gpu import prepare_gpu
+
+    manifest = prepare_gpu(folder, blimp)
+    size = sum((folder / name).stat().st_size for name in manifest["sha256"])
+    typer.echo(f"{manifest['tokens']['train']:,} tokens to train on; {size / 2**20:.1f} MiB")
+    typer.echo(f"on the machine with the GPU: python tools/gpu_check.py --data {folder} --out OUT")
+
+
+@gpu_app.command("read")
+def gpu_read(
+    out: Annotated[Path, typer.Argument(help="What the script wrote there.", exists=True)],
+) -> None:
+    """Make what came back a record; the book shows it, and what has run where, once it is built."""
+    from course_tools.gpu import read_back
+
+    record = read_back(out)
+    for name, stage in record["results"]["stages"].items():
+        typer.echo(f"{name}: {stage['status'].splitlines()[-1]}, {stage['seconds']:.0f} s")
 
 
 @app.command()

@@ -100,6 +100,7 @@ def row_nats(
     require(span >= 1, f"span is {span}: the decoder writes at least one piece at a time")
     known = (LEFT_TO_RIGHT, RANDOM) if isinstance(model, Bert) else (LEFT_TO_RIGHT,)
     require(order in known, f"order={order!r}: {type(model).__name__} has {' and '.join(known)}")
+    ids = ids.to(model.token_embedding.weight.device)
     rows, length = ids.shape
     orders = random_orders(rows, length, seed) if order == RANDOM else left_to_right(rows, length)
     training = model.training

@@ -85,9 +85,10 @@ def sentence_scorer(score: Callable[[Sequence[Ids]], Tensor]) -> Scorer:
 
 def log_probability(model: Gpt, sentences: Sequence[Ids], tokenizer: Any) -> Tensor:
     """Return log P of each sentence after an end of text, by the chain rule: (sentences,) nats."""
-    found = torch.zeros(len(sentences))
+    device = device_of(model)
+    found = torch.zeros(len(sentences), device=device)
     for numbers in equal_lengths(sentences):
-        ids = torch.tensor([sentences[number] for number in numbers])  # (B, T)
+        ids = torch.tensor([sentences[number] for number in numbers], device=device)  # (B, T)
         found[numbers] = -gpt_nats(model, ids, tokenizer.eos_token_id).sum(1)
     return found
 
@@ -98,13 +99,14 @@ def pseudo_log_likelihood(model: Bert, sentences: Sequence[Ids], tokenizer: Any)
 
     Source: Salazar et al. 2020, eq. 1 (https://aclanthology.org/2020.acl-main.240).
     """
-    found = torch.zeros(len(sentences))
+    device = device_of(model)
+    found = torch.zeros(len(sentences), device=device)
     for numbers in equal_lengths(sentences):
-        ids = torch.tensor([sentences[number] for number in numbers])  # (B, T)
+        ids = torch.tensor([sentences[number] for number in numbers], device=device)  # (B, T)
         for place in range(ids.size(1)):
             covered = ids.clone()
             covered[:, place] = tokenizer.mask_token_id
-            places = torch.full((len(ids),), place)
+            places = torch.full((len(ids),), place, device=device)
             found[numbers] -= guess(model, covered, places, ids[:, place], tokenizer)
     return found
 
@@ -124,14 +126,20 @@ def one_sentinel(model: T5, pairs: Sequence[EncodedPair], tokenizer: Any) -> Ten
             rest = sentence[len(sentence) - last :]
             inputs.append([*sentence[:first], sentinel, *rest, end])
             targets.append([sentinel, *sentence[first : len(sentence) - last], end])
-    found = torch.zeros(len(inputs))
+    device = device_of(model)
+    found = torch.zeros(len(inputs), device=device)
     start = model.config.decoder_start_token_id
     for numbers in equal_lengths(inputs, targets):
-        read = torch.tensor([inputs[number] for number in numbers])  # (B, S)
-        wanted = torch.tensor([targets[number] for number in numbers])  # (B, T)
-        written = torch.cat([torch.full((len(wanted), 1), start), wanted[:, :-1]], dim=1)
+        read = torch.tensor([inputs[number] for number in numbers], device=device)  # (B, S)
+        wanted = torch.tensor([targets[number] for number in numbers], device=device)  # (B, T)
+        written = torch.cat([wanted.new_full((len(wanted), 1), start), wanted[:, :-1]], dim=1)
         found[numbers] = -surprise(model(read, written)[:, 1:], wanted[:, 1:]).sum(1)
     return found.view(-1, 2)
+
+
+def device_of(model: Bert | Gpt | T5) -> torch.device:
+    """Where the model lies: sentences are put there."""
+    return model.token_embedding.weight.device
 
 
 def shared(a: Ids, b: Ids) -> tuple[int, int]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from chapter import ROOT
 
+from course_tools.full_size import CHAPTERS, EXERCISES
 from course_utils import scale
-from course_utils.cost import Hardware, read_flops, train_flops
 from course_utils.data.cache import SourceError
 
 TABLE = {"steps": (300, 4000), "encoder": ("minilm-mlm", "bert-base-uncased")}
@@ -86,71 +84,31 @@ def test_memory_of_this_machine():
 
 # -- what full size takes, computed: no GPU was there to measure it on -------------------------
 
-BERT = {"weights": 110e6, "layers": 12, "d": 768, "heads": 12}  # base
-T4 = Hardware(peak=8.1e12, used=0.3)  # 32-bit, of its data sheet; the share is an assumption
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What a cell adds at full size: a larger model, its batches, tokens trained on and read.
-
-    A model that only reads or writes needs its weights and the logits of a batch, 4 bytes each; of
-    texts that are written one token at a time, every token counts as read once more.
-    """
-
-    chapter: str
-    setting: str  # of `scale.pick`, as it stands in the chapter
-    weights: float
-    rows: int
-    length: int
-    read: int
-    learned: int = 0
-    pieces: int = 30522
-
-    @property
-    def memory(self) -> float:
-        """Bytes on the GPU, with the small models that are trained there, and CUDA itself."""
-        others = 16 * 30e6 + 1e9
-        if self.learned:
-            return scale.training_bytes(**BERT, rows=self.rows, length=self.length) + others
-        return 4 * self.weights + 4 * self.rows * self.length * self.pieces + others
-
-    @property
-    def seconds(self) -> float:
-        """Time on a T4 by 6 FLOPs for each weight and token learned, 2 for each read."""
-        flops = train_flops(self.weights, self.learned) + read_flops(self.weights, self.read)
-        return 3600 * T4.hours(flops)
-
-
-LARGER = 'larger=(None, "{}")'.format
-CELLS = (
-    Cell("09_1", "labels=(1000, 8491)", 110e6, 32, 48, 5000 * 48 + 4 * 128 * 48, 2 * 8491 * 48),
-    Cell("09_2", LARGER("bert-base-uncased"), 110e6, 1, 16, 5 * 16),
-    Cell("09_2", "sentences=(768, 4096)", 110e6, 32, 32, 4 * 256 * 32, 2 * 4096 * 32),
-    Cell("09_3", LARGER("gpt2"), 124e6, 1, 128, 6 * 128 + 40 * 45, pieces=50257),
-    Cell("09_4", LARGER("t5-small"), 60e6, 1, 32, 5 * (32 + 24 * 24), pieces=32128),
-    Cell("09_5", LARGER("bert-base-uncased"), 110e6, 32, 64, 2 * 100 * 64),
-)
 MEASURED = 230  # seconds of computing of the slowest chapter on two cores, without what full adds
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.chapter} {cell.setting}")
+# By the rule T5-base learns in 16 GB in P5: rows of 512 with all attention weights kept.
+TOO_LARGE = {"P5"}
+
+
+@pytest.mark.parametrize("cell", CHAPTERS + EXERCISES, ids=lambda c: f"{c.place} {c.setting}")
 def test_a_cell_at_full_size_fits_a_t4(cell):
-    (path,) = (ROOT / "chapters").glob(f"{cell.chapter}_*.ipynb")
+    folder = "chapters" if cell in CHAPTERS else "solutions"
+    (path,) = (ROOT / folder).glob(f"{cell.place}_*.ipynb")
     assert cell.setting in path.read_text("utf-8").replace('\\"', '"')
-    assert cell.memory < 14e9
-    print(f"{cell.chapter}: {cell.memory / 1e9:.1f} GB, {cell.seconds:.0f} s more")
+    assert (cell.memory < 14e9) is (cell.place not in TOO_LARGE)
+    print(f"{cell.place}: {cell.memory / 1e9:.1f} GB, {cell.seconds:.0f} s more")
 
 
-@pytest.mark.parametrize("chapter", sorted({cell.chapter for cell in CELLS}))
+@pytest.mark.parametrize("chapter", sorted({cell.place for cell in CHAPTERS}))
 def test_a_chapter_at_full_size_ends_in_time(chapter):
-    more = sum(cell.seconds for cell in CELLS if cell.chapter == chapter)
+    more = sum(cell.seconds for cell in CHAPTERS if cell.place == chapter)
     assert MEASURED + more < 15 * 60
 
 
 def test_full_size_is_worth_a_gpu():
     """BERT-base learns for minutes, not for the seconds that the small models take."""
-    assert sum(cell.seconds for cell in CELLS if cell.learned) > 240
+    assert sum(cell.seconds for cell in CHAPTERS if cell.learned) > 240
 
 
 def test_models_go_to_the_gpu_where_there_is_one(machine, monkeypatch):

@@ -53,6 +53,23 @@ def test_a_row_says_everything(record: dict) -> None:
     assert json.loads(json.dumps(record)) == record
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_bfloat16_has_rows_where_it_is_fast(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    compared: list[Case] = []
+    monkeypatch.setattr(bench, "has_bf16", lambda: fast)
+    monkeypatch.setattr(bench, "compare", lambda task, case, repeats: compared.append(case))
+    monkeypatch.setattr(bench, "compare_memory", lambda case: None)
+    list(bench.comparisons(["tiny"], 2))
+    found = [case.model for case in compared if case.dtype == "bfloat16"]
+    assert found == (list(bench.MODELS) if fast else [])
+
+
+@pytest.mark.parametrize("model", bench.MODELS)
+def test_a_row_in_bfloat16_says_so(model: str) -> None:
+    row = bench.compare("train", Case(model, "tiny", dtype="bfloat16"), 2)
+    assert bench.speed_cells(row)[1] == f"tiny {model}, dropout 0, bfloat16"
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 @pytest.mark.parametrize("model", bench.MODELS)
 def test_the_two_sides_are_the_same_but_for_the_code(model: str, dropout: float) -> None:

@@ -48,6 +48,8 @@ LAYERS = (
     "course_tools.release",
     "course_tools.house",
     "course_tools.bench",
+    "course_tools.full_size",
+    "course_tools.gpu",
     "course_tools.experiments",
     "course_tools.grading",
     "course_tools.doctor",  # it starts a jail

@@ -20,6 +20,8 @@ from course_utils.training.loop import micro_batches, objective_loss, train, val
 from course_utils.training.optim import TrainConfig
 
 V = 48
+# By its default, as `course pretrain` has it, wherever that is the processor.
+DEVICE = "cpu" if torch.accelerator.is_available() else TrainConfig(steps=1).device
 
 
 def batch_at(step):
@@ -38,7 +40,7 @@ def labelled_at(step):
 def run(kind, out=None, steps=8, **settings):
     torch.manual_seed(0)
     model = Bert(BertConfig(V, 32, 2, 2, 64, max_length=16, dropout=0.0))
-    config = TrainConfig(steps=steps, learning_rate=3e-3, device="cpu", eps=1e-4, **settings)
+    config = TrainConfig(steps=steps, learning_rate=3e-3, device=DEVICE, eps=1e-4, **settings)
     if kind == "classify":  # leaves the vocabulary head without a gradient
         loss, batches = (lambda m, b: task_loss(m(**b.inputs), b)), labelled_at
         model = SequenceClassifier(model, 2)

@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 from tqdm.auto import tqdm
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"  # what the course ships itself
@@ -63,6 +62,8 @@ def cache_root() -> Path:
     chosen = os.environ.get("COURSE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
+    import platformdirs  # a run that reads nothing from the cache needs it not
+
     return platformdirs.user_cache_path("course_utils", appauthor=False, opinion=False)
 
 

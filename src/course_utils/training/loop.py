@@ -424,7 +424,8 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     # a classifier leaves its backbone's vocabulary head unused: DDP must look for such weights
     ddp = DistributedDataParallelKwargs(find_unused_parameters=True)
-    cpu = config.device == "cpu"
+    # told nothing, accelerate takes several processes without a GPU for one alone, many times over
+    cpu = config.device == "cpu" or not torch.accelerator.is_available()
     bf16 = config.mixed_precision == "bf16" and has_bf16(PartialState(cpu=cpu).device.type)
     precision = "bf16" if bf16 else "no"
     return Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[ddp])
