@@ -9,31 +9,45 @@ from course_utils.writing import markdown_table
 
 HEADER = (
     "model", "objective", "parameters", "tokens", "predicted", "FLOPs", "seeds",
-    "held-out loss (nats)", "bits per byte", "movies, test accuracy",
+    "held-out loss (nats)", "bits per byte", "code written", "forward passes a row",
+    "movies, test accuracy",
 )  # fmt: skip
 
 
 def comparison() -> list[dict[str, Any]]:
     """One entry a paradigm: sizes, cost, losses and downstream score, with spreads over seeds.
 
-    A loss is per predicted token of its own objective, so losses of two entries do not compare; the
-    downstream score does.
+    A loss is per predicted token of its own objective, so losses of two entries do not compare.
+    Bits a byte do, for they are code lengths of the same text (`code_length`; of BERT's two orders
+    the random one), and so does the downstream score.
 
     Raises:
-        ValueError: the records "pretraining" or "finetuning-curves" are not there.
+        ValueError: the record "pretraining", "yardsticks" or "finetuning-curves" is not there.
     """
     runs = records.load("pretraining")["results"]["models"]
     tuned = records.load("finetuning-curves")["results"]["models"]
+    codes = code_lengths()
     return [
         {"model": name, "seeds": len(run["validation_loss"]["values"]), **run}
-        | {"test_accuracy": tuned[name]["test_accuracy"]}
+        | {"code": codes[name][0], "test_accuracy": tuned[name]["test_accuracy"]}
         for name, run in runs.items()
     ]
 
 
+def code_lengths() -> dict[str, list[dict[str, Any]]]:
+    """Model → its code lengths of the held-out rows, an entry for each way of writing them.
+
+    "counting" is one of the models; its ways are the n-grams.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in records.load("yardsticks")["results"]["bits_per_byte"]:
+        found.setdefault(row["model"], []).append(row)
+    return found
+
+
 def cells(row: dict[str, Any]) -> list[str]:
     """One column of the printed table; ± is the standard deviation over seeds."""
-    bits, accuracy = row["bits_per_byte"], row["test_accuracy"]
+    code, accuracy = row["code"], row["test_accuracy"]
     return [
         row["model"],
         row["objective"].replace("_", " "),
@@ -43,7 +57,9 @@ def cells(row: dict[str, Any]) -> list[str]:
         f"{row['flops']['mean']:.2e}",
         str(row["seeds"]),
         plus_minus(row["validation_loss"], 3),
-        plus_minus(bits, 3) if bits else "–",
+        plus_minus(code["bits_per_byte"], 2),
+        code["scheme"],
+        f"{code['passes_a_row']:.0f}",
         plus_minus(accuracy | {key: 100 * accuracy[key] for key in ("mean", "sd")}, 1, "%"),
     ]
 

@@ -61,17 +61,17 @@ def test_bounds_are_the_exact_ones_and_cross():
     text = CHAPTER.output_of("no model gets below")
     few, many, all_ = (chain.best_mlm_loss(rate, 16) for rate in (0.15, 0.75, 1.0))
     for share, bound in (("15%", few), ("75%", many), ("100%", all_)):
-        (shown,) = numbers(text, rf"MLM, +{share} hidden: no model gets below ([\d.]+)")
+        (shown,) = numbers(text, rf"MLM, +{share} masked: no model gets below ([\d.]+)")
         assert shown == pytest.approx(bound, abs=6e-4)
     assert few < chain.best_clm_loss() < many < all_
     assert all_ == pytest.approx(chain.unigram_entropy)
 
 
-def test_trained_models_come_from_above():
+def test_trained_models_reach_their_exact_bounds():
     rows = cells_of(CHAPTER.output_of("above the bound"))
     for name in ("CLM", "MLM"):
         bound, reached, above = map(float, rows[name])
-        assert reached > bound - 0.03 and above < 0.5
+        assert abs(reached - bound) < 0.03 and above == pytest.approx(reached - bound, abs=2e-3)
 
 
 def test_every_cell_of_the_matrix_has_a_verdict_a_reason_and_a_source():
@@ -205,7 +205,7 @@ def test_exponent_stands_with_its_interval_beside_kaplans():
 
 @known("masking-ablations")
 def test_dial_shows_the_record():
-    rows = cells_of(CHAPTER.output_of('"loss at 15% hidden"'))
+    rows = cells_of(CHAPTER.output_of('"loss at 15% masked"'))
     for entry in records.load("masking-ablations")["results"]["conditions"]:
         loss = entry["masked_loss"]
         shown = rows[entry["condition"]][0].strip("*")

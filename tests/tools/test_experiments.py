@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from course_tools.experiments import (
     data_efficiency,
     facts,
     few_shot,
+    gates,
     intent_slots,
     legibility,
     masking,
@@ -628,10 +630,21 @@ def test_the_comparison_reads_the_records(monkeypatch):
 
     run = {"objective": "causal_lm", "parameters": 1334016, "step": 10, "tokens": 20160}
     run |= {key: spread(5e13, 5e13) for key in ("predicted", "flops", "seconds")}
-    run |= {"validation_loss": spread(4.0, 4.2), "bits_per_byte": spread(1.3, 1.4), "one_step": []}
+    run |= {"validation_loss": spread(4.0, 4.2), "bits_per_byte": spread(9.9), "one_step": []}
     other = run | {"objective": "masked_lm", "bits_per_byte": None}
+
+    def code(model: str, scheme: str, bits: float, passes: int) -> dict:
+        facts = {"model": model, "start": "pre-trained", "scheme": scheme, "seeds": 1}
+        return facts | {"bits_per_byte": spread(bits), "passes_a_row": passes}
+
+    codes = [code("counting", "5-gram", 1.5, 0), code("bert-mini", "random", 1.85, 126)]
+    codes += [
+        code("bert-mini", "left to right", 1.95, 126),
+        code("gpt-mini", "left to right", 1.36, 1),
+    ]
     made = {
         "pretraining": {"models": {"gpt-mini": run, "bert-mini": other}},
+        "yardsticks": {"bits_per_byte": codes},
         "finetuning-curves": {
             "models": {
                 name: {"test_accuracy": spread(0.7, 0.72)} for name in ("gpt-mini", "bert-mini")
@@ -643,9 +656,9 @@ def test_the_comparison_reads_the_records(monkeypatch):
     assert len(lines) == len(comparison.HEADER) + 1 and {line.count("|") for line in lines} == {4}
     columns = list(zip(*(line.strip("| ").split(" | ") for line in lines), strict=True))
     assert columns[0][0] == "model" and columns[1][0] == "gpt-mini"
-    numbers = ("1,334,016", "5.00e+13", "4.100 ± 0.141", "1.350 ± 0.071", "71.0 ± 1.4%", "2")
+    numbers = ("1,334,016", "5.00e+13", "4.100 ± 0.141", "1.36", "71.0 ± 1.4%", "2", "1")
     assert set(numbers) < set(columns[1])
-    assert "–" in columns[2] and "–" not in columns[1]
+    assert {"1.85", "random", "126"} < set(columns[2])  # not the other order, which was worse
 
 
 def test_a_run_is_shipped_small_and_loads_in_full_precision(tmp_path):
@@ -684,3 +697,39 @@ def test_measured_results_stand_a_few_wide_rows_upright_and_cite_their_sources()
     assert page.digits("bert-mini") == "bert-mini"
     spread = {"loss": {"mean": 1.23456, "sd": 0.012345, "values": [1, 2]}}
     assert page.flat(spread) == {"loss": "1.235 ± 0.012"}
+
+
+# -- what was to be shown ------------------------------------------------------------------------
+
+
+def test_every_gate_has_a_verdict_on_the_page():
+    verdicts = [gate.verdict() for gate in gates.GATES]
+    assert len(verdicts) == 13
+    assert all(re.match(r"(yes|no|silent|not measured): \S", verdict) for verdict in verdicts)
+    shown = page.records_page()
+    assert all(gate.rule in shown for gate in gates.GATES)
+    assert all(verdict in shown for verdict in verdicts)
+
+
+@pytest.mark.parametrize(("losses", "answer"), [([3.5, 3.6], "yes"), ([3.5, 3.61], "no")])
+def test_counting_is_beaten_only_with_every_seed(monkeypatch, losses, answer):
+    made = {
+        "pretraining": {"models": {"gpt-mini": {"validation_loss": {"values": losses}}}},
+        "counting": {"levels": {"sotu": {"5-gram": 3.75}}},
+    }
+    monkeypatch.setattr(records, "load", lambda name: {"results": made[name]})
+    assert gates.beats_counting().startswith(f"{answer}: ")
+
+
+def test_one_label_count_without_gain_is_a_no(monkeypatch):
+    def point(kind: str, examples: int, mean: float) -> dict:
+        return {"model": f"bert-mini, {kind}", "examples": examples, "mean": mean}
+
+    points = [point("pre-trained", 100, 0.6), point("random", 100, 0.5)]
+    monkeypatch.setattr(records, "load", lambda name: {"results": {"points": points}})
+    assert gates.own_transfer() == "yes: +10 points at 100 labels, films only"
+    points += [point("pre-trained", 1000, 0.6), point("random", 1000, 0.64)]
+    points += [point("pre-trained", 3162, 0.9), point("random", 3162, 0.5)]
+    assert (
+        gates.own_transfer() == "no: +10 points at 100 labels, -4 points at 1000 labels, films only"
+    )

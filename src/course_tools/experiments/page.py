@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from course_tools.experiments.gates import gates_table
 from course_utils import records
 from course_utils.comparison import comparison_table
 from course_utils.data import sources
@@ -14,17 +15,22 @@ Cells = dict[str, str]
 
 
 def records_page() -> str:
-    """The comparison, then each record: what, how, where, how long, and its results."""
-    names = records.available()
-    both = {"pretraining", "finetuning-curves"} <= set(names)
-    first = f"## The comparison\n\n{COMPARISON}\n\n{comparison_table()}\n\n" if both else ""
-    return first + "\n\n".join(record_section(records.load(name)) for name in names)
+    """What was to be shown, the comparison, then each record: what, how, where, its results."""
+    first = [GATES, gates_table(), "## The comparison", COMPARISON, comparison_table()]
+    return "\n\n".join([*first, *(record_section(records.load(n)) for n in records.available())])
 
 
-COMPARISON = """One column a paradigm: the same text, the same tokenizer, as many parameters and
+GATES = """## What worked and what did not
+
+Each row was written down before its run. *No* and *not measured* stand here as openly as *yes*: a
+model of a million weights, trained for minutes, shows little of what pre-training does at size, and
+a reader should know which of the book's effects rest on measurements and which on citations."""
+
+COMPARISON = """One column a paradigm: the same text and tokenizer, equally many parameters and
 FLOPs. ± is the standard deviation over seeds. A loss is per token that *this* objective predicts,
-so the losses of different columns do not compare; only for the causal model do they add up to bits
-per byte of text. The last row compares: accuracy on movie sentences after fine-tuning."""
+so the losses of different columns do not compare. Two rows do: the bits that each model needs for a
+byte of held-out text, when it writes the text by a chain rule in the way that the row below names;
+and the accuracy on movie sentences after fine-tuning."""
 
 
 def corpus_sources() -> str:

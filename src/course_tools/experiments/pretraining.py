@@ -102,8 +102,8 @@ def bits_per_byte(loss: float) -> float:
 def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
     """For each model: what it is, what it cost, and its held-out loss over seeds.
 
-    Bits per byte only for the causal model: the other losses are of some tokens given others, and
-    do not add up to a likelihood of the text.
+    Bits per byte only for the causal model, whose loss is a code length already; the other two
+    write a text by a chain rule that is not their training loss (experiment `yardsticks`).
     """
     models = {}
     for name in dict.fromkeys(trial["model"] for trial in trials):
