@@ -58,7 +58,7 @@ def own_transfer() -> str:
     return decided(all(gain > 0 for gain in gains.values()), f"{shown}, films only")
 
 
-def scaling() -> str:
+def straight_line() -> str:
     """Gate 8: the exponent of L(N), and how many tokens its runs had."""
     found = records.load("scaling-law")
     fit, tokens = found["results"]["fit"], max(trial["tokens"] for trial in found["trials"])
@@ -66,13 +66,13 @@ def scaling() -> str:
     return f"no: {shown} {tokens / 1e6:.1f}M tokens; the points bend"
 
 
-def items() -> str:
+def enough_items() -> str:
     """Gate 9: how many items a task of the few-shot record has."""
     count = records.load("few-shot")["settings"]["items"]
     return decided(count >= 500, f"{count} items a task, no chat template")
 
 
-def ablations() -> str:
+def ablation_budget() -> str:
     """Gate 10: the largest budget of a run."""
     most = max(trial["flops"] for trial in records.load("span-ablations")["trials"])
     return decided(most >= 4e13, f"spans at {most:.1e} FLOPs a run")
@@ -107,9 +107,9 @@ GATES = (
         "T5 restores a quarter of single masked words.",
         known("not measured: by this rule; Section 9.4 counts restored spans of t5-mini"),
     ),
-    Gate("Loss against size is a straight line on logarithmic axes.", scaling),
-    Gate("Few-shot accuracies rest on 500 items a task or more.", items),
-    Gate("Ablations have 4e13 FLOPs a run or more.", ablations),
+    Gate("Loss against size is a straight line on logarithmic axes.", straight_line),
+    Gate("Few-shot accuracies rest on 500 items a task or more.", enough_items),
+    Gate("Ablations have 4e13 FLOPs a run or more.", ablation_budget),
     Gate(
         "MLM and CLM reach their exact bounds within 0.03 nats.",
         known("yes: in Section 9.5, where the page trains both and a test holds it"),
