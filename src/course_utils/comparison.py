@@ -72,6 +72,25 @@ def plus_minus(spread: dict[str, Any], digits: int, unit: str = "") -> str:
 
 
 def comparison_table() -> str:
-    """The comparison as a Markdown table: a column a paradigm, so that a page holds its width."""
-    header, *rows = zip(HEADER, *map(cells, comparison()), strict=True)
+    """The comparison as a Markdown table: a column a paradigm, so that a page holds its width.
+
+    Where a GPU has trained three larger ones (record "gpu"), they stand beside.
+    """
+    columns = [*map(cells, comparison())]
+    if "gpu" in records.available():
+        trio = records.load("gpu")["results"]["trio"]
+        columns += [larger_cells(name, row) for name, row in trio.items()]
+    header, *rows = zip(HEADER, *columns, strict=True)
     return markdown_table(header, rows)
+
+
+def larger_cells(name: str, row: dict[str, Any]) -> list[str]:
+    """A column of one of them, with one seed; what was not measured is a dash."""
+
+    def shown(key: str, form: str) -> str:
+        return "–" if row.get(key) is None else format(row[key], form)
+
+    films = shown("films, pretrained", ".1%")
+    sizes = [shown("parameters", ","), shown("tokens", ","), "–", shown("flops", ".2e"), "1"]
+    losses = [shown("validation_loss", ".3f"), shown("bits_per_byte", ".2f")]
+    return [f"{name}, on a GPU", "–", *sizes, *losses, "–", "–", films]

@@ -659,6 +659,13 @@ def test_the_comparison_reads_the_records(monkeypatch):
     numbers = ("1,334,016", "5.00e+13", "4.100 ± 0.141", "1.36", "71.0 ± 1.4%", "2", "1")
     assert set(numbers) < set(columns[1])
     assert {"1.85", "random", "126"} < set(columns[2])  # not the other order, which was worse
+    trio = {"gpt": {"parameters": 25000000, "validation_loss": 3.1, "bits_per_byte": None}}
+    made["gpu"] = {"trio": trio}
+    monkeypatch.setattr(records, "available", lambda: list(made))
+    lines = comparison.comparison_table().splitlines()
+    beside = [line.strip("| ").split(" | ")[-1] for line in lines]
+    assert beside[0] == "gpt, on a GPU" and {"25,000,000", "3.100"} < set(beside)
+    assert beside[comparison.HEADER.index("bits per byte") + 1] == "–"  # a rule below the header
 
 
 def test_a_run_is_shipped_small_and_loads_in_full_precision(tmp_path):

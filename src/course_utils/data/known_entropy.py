@@ -138,10 +138,6 @@ class MarkovSource:
         one = sum(p(a - 1 + m, 1) * h[a] for a in range(1, length) for m in range(length - a))
         return (both + 2 * one) / length + p(length - 1, 0) * self.unigram_entropy
 
-    def best_causal_logits(self, ids: Tensor) -> Tensor:
-        """Log-probabilities of the next symbol (batch, length, symbols): the ideal GPT."""
-        return self.transition.log()[ids]
-
     def best_masked_logits(self, ids: Tensor, mask_token_id: int) -> Tensor:
         """Log-probabilities of each symbol given all that is not [MASK]: the ideal BERT.
 
