@@ -89,11 +89,47 @@ def test_each_formula_was_checked_against_its_function():
 
 
 def test_functions_are_shown_from_the_package():
-    assert "def loss(logits" in output_of("source(masked_lm.loss)")
-    assert "def task_loss(" in output_of("source(task_loss)")
     assert "def joint_loss(" in output_of("source(joint_loss)")
-    pasted = [source(c)[:60] for c in CODE if re.search(r"class \w+\(.*nn\.Module", source(c))]
-    assert not pasted, "model code belongs in the package"
+
+
+@pytest.mark.parametrize(
+    ("built", "says"),
+    [
+        ("ours = first(x, num_heads", "same as the package: True"),  # attention
+        ("ours = encode_by_hand(two", "same as the package: True"),  # six blocks
+        ("ours = encode_by_hand(two", "same as Hugging Face: True"),
+        ("z = head(h[masked]", "same as the package: True"),  # the masked-LM head
+        ("by_hand -= math.log(logits", "formula equals cross_entropy: True"),
+        ("by_hand -= math.log(logits", "formula equals Hugging Face: True"),
+        ("special tokens chosen", "same input ids: True\nsame labels: True"),  # 80/10/10
+        ("special tokens chosen", "special tokens chosen: 0"),
+        ("max(abs(a - b)", "below 0.005 nats: True"),  # the training loop
+        ("AutoModelForMaskedLM.from", "same loss: True"),
+    ],
+)
+def test_what_is_built_computes_the_same(built, says):
+    text = output_of(built)
+    assert says in text
+
+
+def test_padding_matters_only_without_the_mask():
+    text = output_of("ours = first(x, num_heads")
+    assert "padded as alone: True" in text and "without the mask: False" in text
+
+
+def test_both_ways_of_fine_tuning_stand_side_by_side():
+    text = output_of("trained_by_hf.training_loss")
+    accuracies = [float(x) for x in re.findall(r"([\d.]+)% \|", text)]
+    assert len(accuracies) == 2 and min(accuracies) > 55
+    assert abs(accuracies[0] - accuracies[1]) < 15  # several standard errors of either
+
+
+def test_the_product_of_masked_probabilities_is_no_joint():
+    rows = re.findall(r"united \w+ \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)", output_of("right_first"))
+    (states, government) = [[float(x) for x in row] for row in rows]
+    assert government[0] > states[0]  # the product prefers what does not fit together
+    assert states[1] > 5 * government[1] and states[2] > government[2]
+    assert abs(states[1] - states[2]) > 0.1  # no joint distribution: the orders disagree
 
 
 def test_bert_sizes_are_the_exact_ones():
