@@ -54,6 +54,34 @@ def test_only_the_decoder_with_the_right_mask_cannot_look_ahead():
         assert numbers(text, rf"{name}: +([\d.]+)")[0] > 0.001
 
 
+@pytest.mark.parametrize(
+    "cell,others",
+    [
+        ("def compare(", {"PyTorch"}),
+        ("def gpt_logits(ids)", {"package", "transformers"}),
+        ("library.loss_type =", {"formula", "package", "transformers"}),
+    ],
+)
+def test_what_is_written_by_hand_has_the_numbers_of_the_libraries(cell, others):
+    found = re.findall(r"^(\w+) +largest difference (\S+)$", CHAPTER.output_of(cell), re.MULTILINE)
+    assert {name for name, _ in found} == others
+    assert max(float(size) for _, size in found) < 1e-4
+
+
+def test_the_sampler_keeps_and_writes_what_the_libraries_do():
+    text = CHAPTER.output_of("TopPLogitsWarper(0.8)")
+    sizes = re.findall(r"(package|transformers) +largest difference (\S+)", text)
+    assert len(sizes) == 6 and max(float(size) for _, size in sizes) < 1e-4
+    text = CHAPTER.output_of("theirs = library.generate(")
+    assert "same as the package: True" in text and "same as transformers: True" in text
+
+
+def test_bits_per_byte_are_no_privilege_of_the_causal_model():
+    for heading in ("### Equation 9.2", "### Who predicts better?", "## What to take along"):
+        near = CHAPTER.prose[CHAPTER.prose.index(heading) - 900 :][:1800]
+        assert re.search(r"[Mm]asked and span models|a masked model predicts", near), heading
+
+
 def test_a_leak_shows_as_a_loss_below_the_entropy_and_as_bad_text():
     rows = cells_of(CHAPTER.output_of("written = {}"))
     bound = float(rows["a perfect model"][0])

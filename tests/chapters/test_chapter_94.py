@@ -21,8 +21,40 @@ def cells(text: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows}
 
 
-def test_the_class_agrees_with_the_library():
-    assert "same logits: True" in CHAPTER.output_of("same logits:")
+@pytest.mark.parametrize(
+    "cell,others",
+    [
+        ("cross_attention(x[0], memory[0],", {"package", "transformers"}),
+        ("by_hand = t5_logits(ids[0], read[0])", {"package", "transformers"}),
+        ("labels=y[None]", {"formula", "package", "transformers"}),
+    ],
+)
+def test_what_is_written_by_hand_has_the_numbers_of_the_libraries(cell, others):
+    found = re.findall(r"^(\w+) +largest difference (\S+)$", CHAPTER.output_of(cell), re.MULTILINE)
+    assert {name for name, _ in found} == others
+    assert max(float(size) for _, size in found) < 1e-4
+
+
+def test_buckets_and_spans_by_hand_are_those_of_the_package():
+    assert "buckets are the same: True" in CHAPTER.output_of("every = torch.arange(")
+    assert "same target: 1000 of 1000" in CHAPTER.output_of("agree += corrupt_spans(ids, noise)")
+    hand, package = (
+        [float(x) for x in row]
+        for name, row in cells(CHAPTER.output_of("def facts(noise)")).items()
+        if name in ("hand", "the package")
+    )
+    assert hand[:3] == package[:3] and hand[4] == package[4] == 0
+    assert abs(hand[3] - package[3]) < 0.02
+
+
+def test_numbers_that_are_bold_by_luck_are_counted_with_ten_runs():
+    (share,) = re.findall(r"bold by luck: ([\d.]+)%", CHAPTER.output_of("is_bold ="))
+    assert 8 < float(share) < 10  # and not 5: mean and deviation come from ten runs
+    bold, all_, luck = numbers(
+        r"(\d+) of the (\d+) comparisons are bold. By luck alone one would expect about (\d+)",
+        CHAPTER.output_of("comparisons are bold"),
+    )
+    assert luck == round(float(share) / 100 * all_) < bold
 
 
 def test_sizes_are_the_exact_ones():
@@ -41,7 +73,7 @@ def test_a_missing_factor_shows_in_the_first_loss():
     rows = cells(CHAPTER.output_of("loss of a new model"))
     uniform = math.log(4096)
     assert float(rows["broken"][0]) > 5 * uniform
-    assert 0 <= float(rows["mended"][0]) - uniform < 1
+    assert 0 <= float(rows["correct"][0]) - uniform < 1
 
 
 def test_factors_of_attention():
@@ -57,15 +89,16 @@ def test_three_tasks_in_one_model():
         for line in text.splitlines()
         if line.startswith("| ") and "%" in line
     ]
-    assert len(rows) == 6 and {row[0] for row in rows} == {"mended first", "random start"}
+    assert len(rows) == 6 and {row[0] for row in rows} == {"pre-trained", "random start"}
     best = max(float(row[2].rstrip("%")) for row in rows)
     assert best > 100 / 7 * 2, "far better than guessing one of seven intents"
 
 
 def test_sentinels_descend_and_the_text_can_be_put_back():
-    text = CHAPTER.output_of("span_corruption.reconstruct(batch, 0, vocabulary)")
+    text = CHAPTER.output_of("x_corrupt, y = corrupt_spans(ids, noise)\n")
     ids = [int(i) for i in re.search(r"as ids +\[(.*)\]", text).group(1).split(", ")]
     assert [i for i in ids if i > 4095 - 64] == [4095, 4094] and ids[0] == 4095
+    text = CHAPTER.output_of("span_corruption.reconstruct(batch, 0, vocabulary)")
     assert "put back: True" in text
 
 
@@ -81,9 +114,9 @@ def test_too_many_sentinels_are_seen():
 
 def test_a_mask_that_starts_with_noise_misaligns():
     lines = CHAPTER.output_of("def replace_stretches(").splitlines()
-    broken, mended = (line.split("  |  ") for line in lines[:2])
+    broken, correct = (line.split("  |  ") for line in lines[:2])
     assert broken[0] == "broken <0> ask the <1> act" and broken[1].startswith("we <0> house to")
-    assert mended == ["mended we <0> the house <1>", "<0> ask <1> to act"]
+    assert correct == ["correct we <0> the house <1>", "<0> ask <1> to act"]
 
 
 def test_sentinels_are_learned_before_text():
@@ -100,7 +133,7 @@ def test_sentinels_are_learned_before_text():
 
 def test_longer_training_goes_past_counting():
     rows = cells(CHAPTER.output_of("nats a token, held out"))
-    for name in ("sentinels and ends", "text", "… first piece of a span", "… later pieces"):
+    for name in ("sentinels and ends", "text", "… first token of a span", "… later tokens"):
         minute, mini = map(float, rows[name])
         assert mini < minute, name
 
@@ -112,11 +145,11 @@ def test_every_wrong_line_does_harm():
     assert len(losses) == 5 and min(losses.values()) > right
 
 
-def test_mending_is_counted_over_rows_nobody_chose():
+def test_filling_in_is_counted_over_rows_nobody_chose():
     text = CHAPTER.output_of("def share(flags)")
     form, rows, spans, whole, opened, common = numbers(
         r"in (\d+)% of (\d+) rows .*? of (\d+) spans it restored (\d+)% .*?"
-        r"piece of (\d+)%.*?restore (\d+)%",
+        r"token of (\d+)%.*?restore (\d+)%",
         text,
     )
     assert spans == 6 * rows and rows > 50
@@ -125,12 +158,12 @@ def test_mending_is_counted_over_rows_nobody_chose():
 
 def test_short_rows_ask_for_the_end():
     lines = CHAPTER.output_of('RECIPES["t5-mini"].lengths').splitlines()
-    ends = [int(re.search(r"(\d+)%", line).group(1)) for line in lines if "hidden" in line]
+    ends = [int(re.search(r"(\d+)%", line).group(1)) for line in lines if "masked" in line]
     assert ends == [100, 100, 0, 0, 0]
 
 
 def test_all_denoisers_are_tried():
-    rows = CHAPTER.output_of("nats a piece of text").splitlines()
+    rows = CHAPTER.output_of("nats a token of text").splitlines()
     tried = [row.strip("| ").split(" | ") for row in rows if re.match(r"\| [RSX] \|", row)]
     assert len(tried) == 7
     unmet = max(tried, key=lambda row: float(row[5]))
