@@ -1,6 +1,7 @@
 """What the course set out to show on models of its own, how that is decided, and what came of it.
 
-Each gate is a rule that was written down before the runs, and a verdict read from the records.
+Each gate is a rule, and a verdict read from the records. Records with a claim were made after the
+rule was written; the older ones before it.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ def records_page() -> str:
 
 GATES = """## What worked and what did not
 
-Each row was written down before its run. *No* and *not measured* stand here as openly as *yes*: a
+Records that state a question and a rule were made after the rule was written; the older ones were
+made before it, and are held to it here. *No* and *not measured* stand here as openly as *yes*: a
 model of a million weights, trained for minutes, shows little of what pre-training does at size, and
 a reader should know which of the book's effects rest on measurements and which on citations."""
 
