@@ -145,6 +145,7 @@ def bench(
     sizes: Annotated[str, typer.Option(help="tiny, mini, small, with commas.")] = "mini,small",
     repeats: Annotated[int, typer.Option(help="Timed calls of each side.")] = 9,
     threads: Annotated[int, typer.Option(help="0: as many as PyTorch takes.")] = 0,
+    compiled: Annotated[bool, typer.Option(help="Also steps by torch.compile.")] = False,
     record: Annotated[bool, typer.Option(help="Write the result into the book.")] = False,
 ) -> None:
     """Time training, forward and generation against transformers."""
@@ -154,7 +155,7 @@ def bench(
 
     if threads:
         torch.set_num_threads(threads)
-    result = measure_speed(sizes.split(","), repeats, say=typer.echo)
+    result = measure_speed(sizes.split(","), repeats, typer.echo, compiled)
     if record:
         save_speed(result, ROOT)
     typer.echo("\n" + speed_table(result))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-CHUNK = {"cpu": 2**19}  # logits at a time; other devices want larger products
+CHUNK = {"cpu": 2**21}  # logits at a time, 8 MiB; other devices want larger products
 LEAST_ROWS = 64  # a product of fewer rows waits for the weights to be read
 
 
