@@ -27,7 +27,7 @@ from course_utils.sentence_scores import judge, scorer_of
 from course_utils.training.finetune import batches, finetune, loss_and_accuracy
 from course_utils.training.flops import training_flops
 from course_utils.training.loop import objective_loss, train, validator
-from course_utils.training.optim import TrainConfig, parameter_groups
+from course_utils.training.optim import TrainConfig, make_optimizers, optimizer_flops
 
 FLOPS = 1e16  # of each
 TINY_FLOPS = 4e9
@@ -71,10 +71,9 @@ TRIO: dict[str, tuple[str, tuple[int, ...], dict, dict]] = {
 
 
 def trio_recipe(name: str, tiny: bool = False) -> Recipe:
-    """The recipe of one of the three; Muon for the matrices of the blocks where PyTorch has it."""
+    """The recipe of one of the three; Muon for the matrices of the blocks."""
     objective, lengths, options, rates = TRIO[name]
-    muon = hasattr(torch.optim, "Muon")
-    settings = STEADY | rates | {"optimizer": "muon" if muon else "adamw", "compile": not tiny}
+    settings = STEADY | rates | {"optimizer": "muon", "compile": not tiny}
     if tiny:
         lengths = tuple(sorted({max(8, length // 8) for length in lengths}))
     return Recipe(
@@ -148,8 +147,8 @@ def trio(stage: Any) -> None:
     validate = validator([held_out.batches(whole, seed=1)(0)], loss)
     config = TrainConfig(**recipe.settings)
     result = train(model, text.batches(recipe), loss, config, validate=validate, progress=False)
-    counts = {key: getattr(result, key) for key in ("step", "tokens", "predicted", "seconds")}
-    counts["flops"] = result.flops + result.step * muon_flops(model)
+    kept = ("step", "tokens", "predicted", "seconds", "flops")
+    counts = {key: getattr(result, key) for key in kept}
     stage.put("training", counts | {"history": result.history, "settings": asdict(config)})
     measure_trained(stage, model, tokenizer, text, held_out)
 
@@ -157,24 +156,12 @@ def trio(stage: Any) -> None:
 PARTS = ("train", "held_out")
 
 
-def muon_flops(model: nn.Module) -> float:
-    """FLOPs of one step of Muon: five Newton-Schulz steps for each matrix of the blocks.
-
-    With m ≤ n, each computes X·Xᵀ (2·m²·n), its square (2·m³) and their product with X (2·m²·n):
-    Jordan et al. 2024.
-    """
-    if not hasattr(torch.optim, "Muon"):
-        return 0.0
-    groups = parameter_groups(model, 0.01, 1.0, "muon")["muon"]
-    shapes = (sorted(matrix.shape) for group in groups for matrix in group["params"])
-    return float(sum(5 * (4 * m * m * n + 2 * m**3) for m, n in shapes))
-
-
 def step_flops(recipe: Recipe, model: nn.Module, text: Text) -> float:
     """FLOPs of a step, the mean over the lengths of rows, Muon's own included."""
     count = len(recipe.lengths)
     every = text.batches(replace(recipe, settings={"steps": count}))
-    return sum(training_flops(model, every(i)) for i in range(count)) / count + muon_flops(model)
+    muon = optimizer_flops(make_optimizers(model, TrainConfig(steps=1, optimizer="muon")))
+    return sum(training_flops(model, every(i)) for i in range(count)) / count + muon
 
 
 def probe(recipe: Recipe, model: nn.Module, text: Text) -> dict[str, float]:

@@ -280,7 +280,9 @@ def _held(field: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def comparisons(sizes: Sequence[str], repeats: int, compiled: bool = False) -> Iterator[dict[str, Any]]:
+def comparisons(
+    sizes: Sequence[str], repeats: int, compiled: bool = False
+) -> Iterator[dict[str, Any]]:
     """All comparisons, one by one; `compiled`, a step by `torch.compile` on both sides too."""
     for size in sizes:
         for model in MODELS:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from course_utils.data.batches import derive_seed, generator_at, rows_at
-from course_utils.data.sources import load_corpus, split
+from course_utils.data.sources import load_corpus, mixture, split
 from course_utils.data.text import text_rows
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import T5, Bert, Gpt
@@ -57,14 +57,13 @@ def pretrain(
         tokenizer: default the course's.
         progress: show a bar.
         changes: what replaces the recipe's own: `steps`, `step_tokens`, `lengths`, `options` of the
-            objective, or any field of `TrainConfig`; see `recipes.recipe`.
+            objective, `shares`, or any field of `TrainConfig`; see `recipes.recipe`.
 
     Raises:
         ValueError: an unknown name, or what `train` and the objective raise.
     """
     row, tokenizer = recipe(name, seed=seed, **changes), tokenizer or load_tokenizer("course")
-    corpus = None if documents else load_corpus()
-    learn, held_out = documents or split(corpus)
+    learn, held_out, origin = (*documents, "given") if documents else texts(row, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("weights", seed))
         model = row.build(tokenizer)
@@ -72,11 +71,20 @@ def pretrain(
     validate = validator(held_out_batches(row, held_out, tokenizer), loss)
     batch_at, config = training_batches(row, learn, tokenizer), TrainConfig(**row.settings)
     result = train(model, batch_at, loss, config, validate=validate, out=out, progress=progress)
-    origin = {"name": name, "data": str(corpus.origin) if corpus else "given"}
-    facts = _facts(row, model, result) | origin
+    facts = _facts(row, model, result) | {"name": name, "data": origin}
     if out:
         _write(Path(out), model, tokenizer, facts)
     return Pretraining(model, tokenizer, result, facts)
+
+
+def texts(row: Recipe, seed: int) -> tuple[Sequence[str], Sequence[str], str]:
+    """Training texts, held-out speeches, and where the training texts come from."""
+    speeches = load_corpus()
+    learn, held_out = split(speeches)
+    if not row.shares:
+        return learn, held_out, str(speeches.origin)
+    course = load_corpus("course")
+    return mixture(course, row.shares, seed), held_out, str(course.origin)
 
 
 def training_batches(
@@ -110,7 +118,7 @@ def _facts(row: Recipe, model: nn.Module, result: TrainResult) -> dict[str, Any]
     """What a model card must say about a run, all of it JSON."""
     counts = ("step", "tokens", "predicted", "flops", "seconds")
     return {
-        **{key: getattr(row, key) for key in ("objective", "options", "settings")},
+        **{key: getattr(row, key) for key in ("objective", "options", "settings", "shares")},
         "rows": {"lengths": row.lengths, "step_tokens": row.step_tokens},
         "parameters": sum(p.numel() for p in model.parameters()),
         **{key: getattr(result, key) for key in counts},

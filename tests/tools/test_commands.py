@@ -394,7 +394,7 @@ def test_a_command_may_end_with_a_code_of_its_own(monkeypatch, code):
 
 def test_every_command_answers_errors_so():
     groups = [app, *(group.typer_instance for group in app.registered_groups)]
-    assert {group.info.name for group in app.registered_groups} == {"data", "web", "gpu"}
+    assert {group.name for group in app.registered_groups} == {"data", "web", "gpu"}
     for group in groups:
         assert {command.cls for command in group.registered_commands} == {Command}
 

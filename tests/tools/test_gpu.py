@@ -133,12 +133,6 @@ def test_the_three_have_equally_many_weights():
     assert max(sizes) / min(sizes) < 1.02
 
 
-def test_the_arithmetic_of_muon_by_hand():
-    """A matrix 2 × 3: 5·(2·4·3 + 2·8 + 2·4·3) FLOPs."""
-    model = torch.nn.ModuleDict({"blocks": torch.nn.ModuleList([torch.nn.Linear(3, 2)])})
-    assert trio.muon_flops(model) == 5 * (24 + 16 + 24)
-
-
 @pytest.mark.parametrize("name", trio.TRIO)
 def test_batches_are_of_the_recipe_and_without_a_mask(name):
     tokenizer = load_tokenizer()

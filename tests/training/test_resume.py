@@ -118,7 +118,6 @@ def test_stopped_at_several_steps_equals_undisturbed(tmp_path, undisturbed, ever
     assert steps[0] == steps[1]  # no line twice, none missing
 
 
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="needs PyTorch 2.9")
 def test_with_muon_both_optimizers_are_taken_up_exactly(tmp_path):
     run(tmp_path / "whole", optimizer="muon")
     interrupted(tmp_path / "stopped", 8, 27, optimizer="muon")

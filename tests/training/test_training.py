@@ -33,6 +33,7 @@ from course_utils.training.loop import (
     train,
     validator,
 )
+from course_utils.training.muon import Muon, orthogonalised
 from course_utils.training.optim import (
     TrainConfig,
     freeze,
@@ -181,10 +182,6 @@ def test_groups_hold_every_weight_once_and_decay_no_norm_and_no_bias(make):
     assert "token_embedding.weight" in decayed
 
 
-needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="needs PyTorch 2.9")
-
-
-@needs_muon
 @pytest.mark.parametrize(
     "make",
     [bert, gpt, t5, lambda: SequenceClassifier(bert(), 3)],
@@ -198,7 +195,7 @@ def test_muon_has_the_matrices_of_the_blocks_and_adamw_all_the_rest(make):
         kind: [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
         for kind, optimizer in optimizers.items()
     }
-    assert isinstance(optimizers["muon"], torch.optim.Muon)
+    assert isinstance(optimizers["muon"], Muon)
     assert isinstance(optimizers["adamw"], torch.optim.AdamW)
     assert sorted(held["muon"] + held["adamw"]) == sorted(names.values())  # each once
     shapes = dict(model.named_parameters())
@@ -206,7 +203,6 @@ def test_muon_has_the_matrices_of_the_blocks_and_adamw_all_the_rest(make):
     assert set(held["muon"]) == in_blocks and in_blocks
 
 
-@needs_muon
 @pytest.mark.parametrize(("make", "batch_at"), [(bert, mlm_at), (gpt, clm_at)])
 def test_muon_learns(make, batch_at):
     batch = batch_at(0)
@@ -215,7 +211,6 @@ def test_muon_learns(make, batch_at):
     assert losses[0] == pytest.approx(math.log(V), abs=0.8) and losses[-1] < 0.3
 
 
-@needs_muon
 def test_the_rates_of_both_optimizers_follow_the_schedule():
     optimizers = make_optimizers(
         t5(), TrainConfig(steps=4, optimizer="muon", embedding_rate=3.0, learning_rate=0.5)
@@ -226,10 +221,43 @@ def test_the_rates_of_both_optimizers_follow_the_schedule():
     assert rates == {"muon": {0.25}, "adamw": {0.25, 0.75}}
 
 
-def test_a_pytorch_without_muon_is_named(monkeypatch):
-    monkeypatch.delattr(torch.optim, "Muon", raising=False)
-    with pytest.raises(ValueError, match=r"has no Muon; 2\.9 is the first .* optimizer=\"adamw\""):
-        run(bert(), mlm_at, mlm_loss, optimizer="muon")
+@pytest.mark.parametrize("shape", [(12, 12), (6, 40), (40, 6)])
+def test_the_step_of_muon_is_an_orthogonal_matrix_that_points_as_the_gradient(shape):
+    gradient = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    left, _, right = torch.linalg.svd(gradient, full_matrices=False)
+    step = orthogonalised(gradient, steps=8)
+    values = torch.linalg.svdvals(step)
+    assert step.shape == shape and values.min() > 0.6 and values.max() < 1.3
+    assert torch.cosine_similarity(step.flatten(), (left @ right).flatten(), dim=0) > 0.98
+
+
+def test_the_arithmetic_of_muon_by_hand_and_in_the_count_of_a_run():
+    """A matrix 2 × 3: 5·(2·4·3 + 2·8 + 2·4·3) FLOPs."""
+    assert Muon([torch.nn.Parameter(torch.ones(2, 3))]).flops() == 5 * (24 + 16 + 24)
+    with_muon = run(bert(), mlm_at, mlm_loss, optimizer="muon")
+    without = run(bert(), mlm_at, mlm_loss)
+    optimizers = make_optimizers(bert(), TrainConfig(steps=1, optimizer="muon"))
+    more = with_muon.step * optimizers["muon"].flops()
+    assert more > 0 and with_muon.flops == pytest.approx(without.flops + more)
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="needs PyTorch 2.9")
+@pytest.mark.parametrize("shape", [(24, 24), (8, 32), (32, 8)])
+def test_muon_is_pytorchs_but_for_the_rounding(shape):
+    ours, theirs = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
+    settings = {"lr": 0.02, "weight_decay": 0.1}
+    optimizers = [
+        Muon([ours], **settings),
+        torch.optim.Muon([theirs], **settings, adjust_lr_fn="match_rms_adamw"),
+    ]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        ours.grad = torch.randn(shape, generator=generator)
+        theirs.grad = ours.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    moved = (theirs - 1).abs().mean()  # PyTorch's is in bfloat16, three decimal digits
+    assert (ours - theirs).abs().mean() < 0.02 * moved
 
 
 def test_the_token_embedding_has_a_rate_of_its_own():

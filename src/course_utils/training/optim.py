@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from course_utils.checks import require
+from course_utils.training.muon import Muon
 
 CHOICES = {
     "schedule": ("constant", "linear", "cosine", "wsd"),
@@ -166,14 +167,12 @@ def _filled(groups: Groups) -> Groups:
 def make_optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.optim.Optimizer]:
     """The optimizers of a run, which together hold every trainable parameter once.
 
-    AdamW for everything; or Muon for the matrices of the blocks, which replaces a gradient by the
-    nearest orthogonal matrix, and AdamW for embeddings, norms, biases and heads. Muon's update is
-    scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that one
-    learning rate and one decay serve both. Queries, keys and values are one matrix here; Jordan's
-    own code orthogonalises them apart.
+    AdamW for everything; or `Muon` for the matrices of the blocks, and AdamW for embeddings, norms,
+    biases and heads. Queries, keys and values are one matrix here; Jordan's own code orthogonalises
+    them apart.
 
     Raises:
-        ValueError: nothing is trainable, or a PyTorch without Muon.
+        ValueError: nothing is trainable.
     """
     groups = parameter_groups(model, config.weight_decay, config.embedding_rate, config.optimizer)
     optimizers: dict[str, torch.optim.Optimizer] = {}
@@ -181,10 +180,13 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.op
         more = {"betas": config.betas, "eps": config.eps, "fused": True}
         optimizers["adamw"] = torch.optim.AdamW(groups["adamw"], **more)
     if groups["muon"]:
-        found = f"PyTorch {torch.__version__} has no Muon; 2.9 is the first that has it"
-        require(hasattr(torch.optim, "Muon"), f'{found}: install it, or use optimizer="adamw"')
-        optimizers["muon"] = torch.optim.Muon(groups["muon"], adjust_lr_fn="match_rms_adamw")
+        optimizers["muon"] = Muon(groups["muon"])
     return optimizers
+
+
+def optimizer_flops(optimizers: dict[str, torch.optim.Optimizer]) -> float:
+    """FLOPs of one step: the products of Muon; AdamW's few a weight count as nothing."""
+    return optimizers["muon"].flops() if "muon" in optimizers else 0.0
 
 
 def freeze(model: nn.Module, what: str) -> int:
