@@ -39,6 +39,22 @@ def pdf() -> None:
 
 
 @app.command()
+def quizzes(
+    qti: Annotated[Path | None, typer.Option(help="A zip in QTI 2.1, for Canvas.")] = None,
+    moodle: Annotated[Path | None, typer.Option(help="A file in Moodle's own XML.")] = None,
+) -> None:
+    """Write the chapters' quizzes for a learning platform."""
+    from course_tools.book import quizzes
+
+    chosen = [(qti, quizzes.write_qti), (moodle, quizzes.write_moodle)]
+    if not (qti or moodle):
+        raise RuntimeError("which format? course quizzes --qti FILE.zip, --moodle FILE.xml")
+    for path, write in chosen:
+        if path:
+            typer.echo(f"{write(path)} questions in {path}")
+
+
+@app.command()
 def links() -> None:
     """Ask for every address that the book names, and list those that do not answer."""
     from course_tools.book.build import jupyter_book
