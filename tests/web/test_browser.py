@@ -3,12 +3,14 @@
 import functools
 import gzip
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from course_tools.book import assets
 from course_tools.book.build import build_book
 from course_tools.checkout import ROOT, pages
 
@@ -186,6 +188,19 @@ def test_quiz_answers_every_choice_from_the_keyboard(browser, site, name):
                 explained.add(question.locator(".Feedback").inner_text().strip())
             assert "" not in explained and len(explained) == len(choices)
         assert watched.wrong == []
+
+
+def test_the_statement_names_what_is_tested():
+    statement = (ROOT / "book/accessibility.md").read_text("utf-8")
+    assert f"{assets.TOOLS[0].name} {assets.TOOLS[0].version} finds nothing" in statement
+    assert all(word in AXE and f"*{word}*" in statement for word in ("serious", "critical"))
+    for name, bounds in {"test_browser.py": ["375"], "test_web.py": ["375", "44", "28"]}.items():
+        tests = (ROOT / "tests/web" / name).read_text("utf-8")
+        assert all(bound in tests and bound in statement for bound in bounds)
+    figures = (ROOT / "tests/book/test_figures.py").read_text("utf-8")
+    assert [float(n) for n in re.findall(r"([\d.]+) : 1", statement)] == [
+        float(n) for n in re.findall(r"contrast\(.*\) > ([\d.]+)", figures)
+    ]
 
 
 # -- canaries: each fault is found -----------------------------------------------------------
