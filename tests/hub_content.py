@@ -266,10 +266,10 @@ def wikitext() -> Files:
     return {"README.md": card({name: {s: f"{name}/{s}-*" for s in splits}}), **files}
 
 
-def babylm() -> Files:
-    """Return 501 lines, one row a line: more than one passage."""
+def babylm(times: int = 1) -> Files:
+    """Return 501 lines, one row a line, so often: more than one passage."""
     name = f"data/{SHARD.format('train')}"
-    lines = [TEXTS[number % len(TEXTS)] for number in range(501)]
+    lines = [TEXTS[number % len(TEXTS)] for number in range(501 * times)]
     return {
         "README.md": card({"default": {"train": "data/train-*"}}),
         name: parquet({"text": lines}),
@@ -314,5 +314,5 @@ def everything(times: int = 1, vocabulary: str = "") -> dict[str, Files]:
         "datasets/abisee/cnn_dailymail": cnn_dailymail(times),
         "datasets/Salesforce/wikitext": wikitext(),
         "datasets/allenai/c4": c4(),
-        "datasets/BabyLM-community/BabyLM-2026-Strict-Small": babylm(),
+        "datasets/BabyLM-community/BabyLM-2026-Strict-Small": babylm(times),
     }  # fmt: skip

@@ -347,7 +347,7 @@ def random_model(name: str, tiny: bool = False) -> Bert | Gpt | T5:
     if name.startswith("t5"):
         same |= {"num_layers": layers, "num_decoder_layers": layers}
         return T5(T5Config(head_size=d // heads, **same))
-    if name == "gpt2":
+    if name.startswith("gpt"):
         return Gpt(GptConfig(num_layers=layers, eos_token_id=None, **same))
     return Bert(BertConfig(num_layers=layers, **same))
 

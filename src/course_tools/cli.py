@@ -55,6 +55,19 @@ def quizzes(
 
 
 @app.command()
+def masked_head(
+    seed: Annotated[int, typer.Option(help="Of the order of rows and what is masked.")] = 0,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 6000,
+    out: Annotated[Path, typer.Option(help="Folder.")] = Path("runs/minilm-mlm"),
+) -> None:
+    """Train the masked-language-model head of MiniLM that the course ships."""
+    from course_tools.experiments.masked_head import HeadRecipe, train_head
+
+    train_head(out, HeadRecipe(seed=seed, steps=steps))
+    typer.echo(f"written to {out}")
+
+
+@app.command()
 def links() -> None:
     """Ask for every address that the book names, and list those that do not answer."""
     from course_tools.book.build import jupyter_book

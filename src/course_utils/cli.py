@@ -6,7 +6,6 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,8 +106,8 @@ def data_clear() -> None:
 
 @app.command()
 def pretrain(
-    name: Annotated[str, typer.Argument(help="bert-mini, gpt-mini, t5-mini, or minilm-mlm.")],
-    seed: Annotated[int, typer.Option(help="Of weights, order and what is hidden.")] = 0,
+    name: Annotated[str, typer.Argument(help="bert-mini, gpt-7m, …: of any recipe.")],
+    seed: Annotated[int, typer.Option(help="Of weights, order and masks.")] = 0,
     steps: Annotated[
         int | None, typer.Option(help="Optimizer steps; default the recipe's.")
     ] = None,
@@ -117,15 +116,10 @@ def pretrain(
     ] = None,
 ) -> None:
     """Pre-train one of the course's own models; stopped at any moment, the same command goes on."""
-    from course_utils import minilm
     from course_utils.pretrain import pretrain as run_recipe
 
     folder = out or Path("runs") / f"{name}-seed{seed}"
-    if name == "minilm-mlm":  # a head for a model that exists; the others begin from nothing
-        recipe = minilm.HeadRecipe(seed=seed)
-        minilm.train_head(folder, replace(recipe, steps=steps) if steps else recipe)
-    else:
-        run_recipe(name, seed=seed, steps=steps, out=folder)
+    run_recipe(name, seed=seed, steps=steps, out=folder)
     typer.echo(f"written to {folder}")
 
 

@@ -8,7 +8,8 @@ which looks at what is there. A notebook asks once, near its top:
 and writes `scaled.steps` wherever else a number would stand. A pair is (small, full); a single
 value is the same at both, because the prose speaks of it. Prose must hold at both scales.
 
-A fourth setting, trial, is for tests: what full loads, with numbers of at most 48.
+A fourth setting, trial, is for tests: what full loads, with numbers of at most 48, and of at most
+4 where the small scale does nothing at all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from course_utils.data.cache import SourceError, say
 
 SCALES = ("small", "full", "trial")
 MOST = 48  # of anything that is counted, in a trial
+FEW = 4  # of what only the full scale does
 ENOUGH = 12e9  # bytes of GPU memory; a T4 has 15.8e9, of which a chapter may use 14e9
 
 
@@ -66,7 +68,7 @@ def pick(**table: Any) -> SimpleNamespace:
 def _value(entry: Any, scale: str) -> Any:
     small, full = entry if isinstance(entry, tuple) else (entry, entry)
     if scale == "trial" and isinstance(full, int):
-        return min(small, full, MOST)
+        return min(full, FEW) if small is None else min(small, full, MOST)
     return small if scale == "small" else full
 
 
@@ -76,16 +78,3 @@ def asked_full() -> bool:
     What takes a chapter minutes takes some exercises half an hour, which is for the student to say.
     """
     return os.environ.get("COURSE_SCALE") in ("full", "trial")
-
-
-def training_bytes(
-    weights: float, layers: int, d: int, heads: int, rows: int, length: int
-) -> float:
-    """Peak memory of fine-tuning in 32 bits with AdamW, without the vocabulary's logits.
-
-    16 bytes a weight (itself, gradient, two moments), and 2·rows·length·d·(34 + 5·heads·length/d)
-    of activations a layer: twice those of Korthikanti et al. 2022 (arXiv:2205.05198), who count for
-    16 bits.
-    """
-    activations = 2 * rows * length * d * (34 + 5 * heads * length / d)
-    return 16 * weights + layers * activations

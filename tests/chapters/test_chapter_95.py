@@ -198,7 +198,7 @@ def test_exponent_stands_with_its_interval_beside_kaplans():
     fit = records.load("scaling-law")["results"]["fit"]
     shown = numbers(
         CHAPTER.output_of('"fitted power law"'),
-        r"α = ([\d.]+), 95% interval ([\d.]+) to ([\d.]+) .*? Kaplan's is ([\d.]+)\.",
+        r"exponent ([\d.]+), 95% interval ([\d.]+) to ([\d.]+) .*? Kaplan's is ([\d.]+)\.",
     )
     assert shown == pytest.approx((fit["alpha"], fit["low"], fit["high"], 0.076), abs=6e-4)
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from test_cache import flip
 
-from course_utils import minilm, minis, prompting, writing
+from course_tools.experiments import masked_head
+from course_utils import minis, prompting, writing
 from course_utils.data import cache
 from course_utils.data.examples import encode
 from course_utils.data.sources import load_pretrained
@@ -95,7 +96,7 @@ def test_labelled_texts_hold_no_control_tokens():
     rows = {"text": ["a [MASK] b [SEP] c"], "label": [0]}
     (ids,) = encode(rows, tokenizer, 32).ids
     assert tokenizer.mask_token_id not in ids and ids.count(tokenizer.sep_token_id) == 1
-    assert tokenizer.mask_token_id not in minilm.framed_rows(rows["text"] * 9, tokenizer, 32)
+    assert tokenizer.mask_token_id not in masked_head.framed_rows(rows["text"] * 9, tokenizer, 32)
     for name in ("bert-mini", "gpt-mini", "t5-mini"):
         model = minis.random_start(name, seed=0)
         (ids,) = minis.encode_sentences(model, {"text": ["x [MASK] <eos> y"], "label": [0]}).ids

@@ -37,7 +37,6 @@ LAYERS = (
     "course_utils.recipes",
     "course_utils.pretrain",
     "course_utils.minis",
-    "course_utils.minilm",
     "course_utils.prompting",
     "course_utils.grading",
     "course_utils.cli",

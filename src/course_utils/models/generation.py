@@ -200,11 +200,11 @@ class KeyValueCache:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.length = 0
-        self.buffers: dict[nn.Module, tuple[Tensor, Tensor]] = {}  # (B, H, capacity, D) each
-        self.position_bias: Tensor | None = None  # T5's, (1, H, capacity, capacity)
+        self.buffers: dict[nn.Module, tuple[Tensor, Tensor]] = {}  # (B, A, capacity, d_k) each
+        self.position_bias: Tensor | None = None  # T5's, (1, A, capacity, capacity)
 
     def update(self, owner: nn.Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write new keys and values (B, H, Q, D) of an attention; all so far: (B, H, K, D) each.
+        """Write new keys and values (B, A, Q, d_k) of an attention; all so far are (B, A, K, d_k).
 
         Raises:
             ValueError: more tokens than the capacity.

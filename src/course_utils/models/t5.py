@@ -88,11 +88,11 @@ class RelativePositionBias(nn.Module):
     def forward(self, mask: Tensor) -> Tensor:
         """Bias of every position (query) over every other (key), −∞ where it may not look.
 
-        `mask` (B, T), 1 = real token; one-way, causality forbids too: (B, H, T, T).
+        `mask` (B, T), 1 = real token; one-way, causality forbids too: (B, A, T, T).
         """
         positions = torch.arange(mask.size(-1), device=self.bias.weight.device)
         buckets = self.buckets(positions[None, :] - positions[:, None])  # (T, T)
-        bias = self.bias(buckets).permute(2, 0, 1).unsqueeze(0)  # (1, H, T, T)
+        bias = self.bias(buckets).permute(2, 0, 1).unsqueeze(0)  # (1, A, T, T)
         return add_mask(bias, visible_keys(mask, len(positions), causal=not self.two_way))
 
 
@@ -105,7 +105,7 @@ class T5Block(nn.Module):
         eps = config.layer_norm_eps
         p = config.dropout
         self.attention_norm = nn.RMSNorm(d, eps)
-        # not scaled by 1/√D: T5 puts that factor into the initial weights instead
+        # not scaled by 1/√d_k: T5 puts that factor into the initial weights instead
         self.attention = SelfAttention(config, bias=False, scale=1.0)
         if decoder:
             self.cross_norm = nn.RMSNorm(d, eps)
@@ -161,9 +161,9 @@ class T5(Writer):
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """Draw weights as T5's code does: fan-in scaled, queries smaller by √D, embeddings N(0, 1).
+        """Draw weights as T5 does: scaled by fan-in, queries smaller by √d_k, embeddings N(0, 1).
 
-        With the 1/√D inside the queries, unscaled attention starts at the usual scale; with
+        With the 1/√d_k inside the queries, unscaled attention starts at the usual scale; with
         d^-½ before a tied head, the initial loss starts near ln V.
         """
         config = self.config
@@ -240,7 +240,7 @@ class T5(Writer):
         return x
 
     def own_bias(self, ids: Tensor, cache: Cache) -> Tensor:
-        """Causal position bias of the new tokens (1, H, Q, K); with a cache computed only once."""
+        """Causal position bias of the new tokens (1, A, Q, K); with a cache computed only once."""
         if cache is None:
             return self.decoder.position_bias(ids.new_ones(1, ids.size(1)))
         if cache.position_bias is None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from course_utils import minilm
+from course_tools.experiments import masked_head
 from course_utils.data.sources import CHECKPOINTS, load_pretrained
 from course_utils.models.huggingface import from_hf
 from course_utils.objectives.batch import Batch
@@ -45,8 +45,8 @@ def test_it_completes_what_the_corpus_says_often(pretrained):
 
 def test_the_record_belongs_to_the_shipped_recipe():
     record = json.loads((SHIPPED / "record.json").read_text("utf-8"))
-    assert record["recipe"] == minilm.HeadRecipe().__dict__
-    recipe = minilm.HeadRecipe()
+    assert record["recipe"] == masked_head.HeadRecipe().__dict__
+    recipe = masked_head.HeadRecipe()
     assert record["tokens"] == recipe.steps * recipe.batch_size * recipe.length
     for part in record["held_out"].values():
         total = part["accuracy"][-1]
@@ -66,7 +66,7 @@ def test_accuracy_by_frequency_counts_by_hand():
 
     labels = torch.tensor([[7, -100, 5, 5]])
     batch = Batch({"input_ids": torch.zeros(1, 4, dtype=torch.long)}, labels)
-    rows = {r["class"]: r for r in minilm.accuracy_by_frequency(model, [batch], frequencies)}
+    rows = {r["class"]: r for r in masked_head.accuracy_by_frequency(model, [batch], frequencies)}
     assert rows["rank 1–100"] == {"class": "rank 1–100", "pieces": 1, "top1": 1.0, "top5": 1.0}
     assert rows["rank 1,001–10,000"]["top1"] == 0.0 and rows["rank 1,001–10,000"]["top5"] == 1.0
     assert rows["all"]["pieces"] == 3 and abs(rows["all"]["top1"] - 1 / 3) < 1e-6
@@ -74,8 +74,8 @@ def test_accuracy_by_frequency_counts_by_hand():
 
 @pytest.mark.slow
 def test_a_short_run_learns_and_ships_the_same_parts(tmp_path):
-    recipe = minilm.HeadRecipe(steps=6, batch_size=4)
-    record = minilm.train_head(tmp_path, recipe)
+    recipe = masked_head.HeadRecipe(steps=6, batch_size=4)
+    record = masked_head.train_head(tmp_path, recipe)
     log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert record["tokens"] == 6 * 4 * recipe.length and log[-1]["loss"] < 8.5  # ln V is 10.3
     written, shipped = (load_file(p / "trained.safetensors") for p in (tmp_path, SHIPPED))

@@ -46,7 +46,7 @@ class HeadRecipe:
 SENTENCES = ("movies", "tweets", "products", "editorials", "questions")
 
 
-def texts() -> tuple[list[str], dict[str, list[str]]]:
+def training_texts() -> tuple[list[str], dict[str, list[str]]]:
     """Training texts, and held-out ones: whole speeches, and the test splits of the sentences.
 
     The sentences count twice, so that everyday English is not drowned by 230 years of politics.
@@ -129,7 +129,7 @@ def train_head(out: Path, recipe: HeadRecipe | None = None) -> dict:
     time and held-out accuracy. Goes on from the last checkpoint in `out`/run, if there is one.
     """
     source = load_pretrained("minilm")
-    tokenizer, (training, held_out) = source.tokenizer, texts()
+    tokenizer, (training, held_out) = source.tokenizer, training_texts()
     recipe = recipe or HeadRecipe()
     cut = framed_rows(training, tokenizer, recipe.length)
     frequencies = torch.bincount(cut.flatten(), minlength=len(tokenizer)).double()
