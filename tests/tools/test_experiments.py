@@ -27,6 +27,7 @@ from course_tools.experiments import (
     ship,
     spans,
     table,
+    transfer,
     yardsticks,
 )
 from course_tools.experiments.table import EXPERIMENTS, Experiment
@@ -740,3 +741,21 @@ def test_one_label_count_without_gain_is_a_no(monkeypatch):
     assert (
         gates.own_transfer() == "no: +10 points at 100 labels, -4 points at 1000 labels, films only"
     )
+
+
+@pytest.mark.parametrize(
+    ("gains", "word"),
+    [([12, 15, 11], "yes"), ([12, 15, 9], "silent"), ([12, 3, 4], "no"), ([], "silent")],
+)
+def test_the_verdict_on_transfer_follows_its_rule(gains, word):
+    found = [
+        {"task": task, "examples": size, "mean": gain, "sd": 1.0}
+        for task in ("films", "questions")
+        for size, gain in zip(transfer.JUDGED, gains, strict=False)
+    ]
+    assert transfer.verdict({"gains": found}).startswith(f"{word}: ")
+
+
+def test_a_gain_within_twice_its_noise_is_not_claimed():
+    noisy = [{"task": "films", "examples": 100, "mean": 12.0, "sd": 7.0}]
+    assert transfer.verdict({"gains": noisy}).startswith("silent")

@@ -23,6 +23,7 @@ from course_tools.experiments import (
     scaling,
     sentiment,
     spans,
+    transfer,
     tries,
     yardsticks,
 )
@@ -115,6 +116,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         yardsticks,
         "bits a byte of BERT, GPT and T5 by the chain rule, and minimal pairs, beside counting",
         15,
+    ),
+    "transfer": _row(
+        transfer, "F6: MiniLM fine-tuned in full, from scratch and frozen, by number of labels", 240
     ),
     "facts": _row(facts, "clozes on capitals and continents, by MiniLM's masked head", 1),
     "legibility": _row(
