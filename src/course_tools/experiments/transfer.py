@@ -80,7 +80,7 @@ def measure(
         tuned = tune(settings, model, chosen, found["rate"], seed)
         found["test_accuracy"] = share_right(settings, tuned, test)
     else:
-        features = words if model == "bag of words" else vectors
+        features = word_counts if model == "bag of words" else vectors
         found["test_accuracy"] = regression(
             *features(task, settings["max_length"], chosen["text"], test["text"]),
             chosen["label"],
@@ -96,7 +96,7 @@ def minilm() -> tuple[Bert, Any]:
     return from_hf(source.model), source.tokenizer
 
 
-def start(model: str, labels: int, seed: int) -> nn.Module:
+def classifier_from(model: str, labels: int, seed: int) -> nn.Module:
     """A classifier of so many labels over the published encoder, or over a random one."""
     encoder, _ = minilm()
     known = model == "fine-tuned"
@@ -116,7 +116,7 @@ def tune(
     examples = encode(chosen, tokenizer, settings["max_length"])
     a_step = 32
     epochs = max(settings["epochs"][model], settings["steps"][model] * a_step / len(examples))
-    classifier = start(model, 1 + max(chosen["label"]), seed)
+    classifier = classifier_from(model, 1 + max(chosen["label"]), seed)
     first = type(examples)(examples.ids[:a_step], examples.labels[:a_step])
     finetune(
         classifier,
@@ -161,7 +161,7 @@ def best_rate(settings: dict[str, Any], task: str, model: str) -> float:
     return max(pairs)[1]
 
 
-def words(task: str, most: int, chosen: list[str], test: list[str]) -> tuple[Any, Any]:
+def word_counts(task: str, most: int, chosen: list[str], test: list[str]) -> tuple[Any, Any]:
     """Words and pairs of words, weighted by rarity."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
