@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 STILLS = Path(__file__).parent / "style/stills"
+FIRST = (Path(__file__).parent / "first.js").read_text("utf-8")
 
 REPAIRS = {
     # ARIA roles with which docutils' lists of references are not valid
@@ -25,8 +26,35 @@ def mend(app, pagename, templatename, context, doctree):
             context["body"] = context["body"].replace(fault, remedy)
 
 
+def begin(app, pagename, templatename, context, doctree):
+    """Put what must be known before the first paint into the head, above the theme's own lines."""
+    code = re.sub(r"^ *//.*\n|^ +|\n", "", FIRST, flags=re.MULTILINE)
+    context["metatags"] = f"{context.get('metatags', '')}\n<script>{code}</script>"
+
+
+CONFIGURED = re.compile(r"<!-- configured -->(.*?)<!-- /configured -->", re.DOTALL)
+MINUTES = re.compile(r"\*Reading: (.*?)\. Running: (.*?)(?: of computing)? on one")
+
+
+def sections(root):
+    """Chapters as a list of links, each with the minutes that its first cell names."""
+    rows = []
+    for path in sorted((root / "chapters").glob("*.ipynb")):
+        text = "".join(json.loads(path.read_text("utf-8"))["cells"][0]["source"])
+        minutes = MINUTES.search(text)
+        times = f": {minutes[1]} to read, {minutes[2]} to run" if minutes else ""
+        rows.append(f"- [{text.splitlines()[0].lstrip('# ')}](../chapters/{path.name}){times}")
+    return "\n".join(rows)
+
+
 def measured(app, docname, source):
-    """Write the records into the pages that show them."""
+    """Write what is known only now: records, minutes, and what needs the repository's address."""
+    from course_tools.checkout import PLACEHOLDER, repository
+
+    there = repository(Path(app.srcdir))["url"] != PLACEHOLDER
+    source[0] = CONFIGURED.sub(lambda found: found[1] if there else "", source[0])
+    if "<!-- sections -->" in source[0]:
+        source[0] = source[0].replace("<!-- sections -->", sections(Path(app.srcdir)))
     if docname == "book/records":
         from course_tools.experiments.page import records_page
 
@@ -47,9 +75,21 @@ def enliven(app, pagename, templatename, context, doctree):
     body = context.get("body", "")
     if "data-live=" in body or "MCButton" in body:
         context["body"] = re.sub(r'<div class="live" data-live="([\w-]+)">', picture(context), body)
-        app.add_js_file(None, body='document.documentElement.classList.add("scripted")')
         app.add_js_file("live/live.js", loading_method="defer")
         app.add_css_file("live.css")
+
+
+def without_formulas(app, pagename, templatename, context, doctree):
+    """Take MathJax, a megabyte, from pages that have no formula; quizzes may write some."""
+    body = context.get("body", "")
+    if 'class="math' not in body and "MCButton" not in body:
+        others = [s for s in context["script_files"] if "mathjax" not in described(s)]
+        context["script_files"] = others
+
+
+def described(script):
+    """File and text of a script as Sphinx keeps it, in small letters."""
+    return f"{script.filename} {script.attributes.get('body')}".lower()
 
 
 def picture(context):
@@ -71,6 +111,8 @@ def picture(context):
 def setup(app):
     """Register the extension."""
     app.connect("source-read", measured)
+    app.connect("html-page-context", begin)
     app.connect("html-page-context", mend)
     app.connect("html-page-context", enliven)
+    app.connect("html-page-context", without_formulas, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

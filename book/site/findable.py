@@ -8,6 +8,7 @@ is how every fork begins, the first stops a build whose warnings are errors, and
 addresses that are none; it also runs tables into the description and cuts it inside a word.
 """
 
+import json
 import re
 import textwrap
 from html import escape, unescape
@@ -106,10 +107,38 @@ def sitemap(app, error):
         (out / "sitemap.xml").write_text("\n".join([head, *lines, "</urlset>", ""]), "utf-8")
 
 
+ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
+NO_TEXT = re.compile(
+    r"<(script|style|svg)\b.*?</\1>|<a class=\"headerlink\".*?</a>|<[^>]+>", re.DOTALL
+)
+
+
+def search_better(app, pagename, templatename, context, doctree):
+    """Give the search page what it needs to find numbers and to show where a page says them."""
+    if pagename == "search":
+        app.add_js_file("searchtexts.js")
+        app.add_js_file("search.js")
+
+
+def texts(app, error):
+    """Write the running text of every page into a script, which a page from disk may load, too."""
+    if error or app.builder.name != "html":
+        return
+    found = {}
+    for name in sorted(app.env.found_docs):
+        page = (Path(app.outdir) / f"{name}.html").read_text("utf-8")
+        plain = unescape(NO_TEXT.sub(" ", " ".join(ARTICLE.findall(page))))
+        found[name] = re.sub(r" (?=[.,;:)])", "", " ".join(plain.split()))
+    script = f"const searchTexts = {json.dumps(found, ensure_ascii=False)};\n"
+    (Path(app.outdir) / "_static/searchtexts.js").write_text(script, "utf-8")
+
+
 def setup(app):
     """Register the extension."""
     app.connect("config-inited", address)
     app.connect("config-inited", hide_dead_buttons)
     app.connect("html-page-context", describe)
+    app.connect("html-page-context", search_better)
     app.connect("build-finished", sitemap)
+    app.connect("build-finished", texts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from course_tools.book import assets
 from course_tools.book.build import build_book
-from course_tools.checkout import ROOT, pages
+from course_tools.checkout import PLACEHOLDER, ROOT, pages, repository
 
 pytestmark = [
     pytest.mark.browser,
@@ -129,13 +129,126 @@ def test_index_leads_to_the_welcome_page(browser, site):
 
 
 @pytest.mark.parametrize("where", ["served", "disk"])
-def test_search_finds_pages(browser, site, address, where):
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [("sentinel", "glossary"), ("80/10/10", "09_2"), ("playground", "playground")],
+)
+def test_search_finds_pages_and_shows_where_they_say_it(browser, site, address, where, query, page):
     start = address if where == "served" else site.as_uri()
-    with Watched(browser, start, "search.html?q=sentinel") as watched:
-        watched.page.wait_for_selector("#search-results li")
-        links = watched.page.locator("#search-results li a").all()
-        assert any("glossary" in link.get_attribute("href") for link in links)
+    with Watched(browser, start, f"search.html?q={query}") as watched:
+        hit = watched.page.locator(f"#search-results li:has(a[href*='{page}'])").first
+        assert query in hit.locator(".context mark").inner_text().lower()
         assert watched.wrong == []
+
+
+# -- before the page is settled --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_are_there_before_the_theme_has_come(browser, address, scheme):
+    """A slow network: no script of the theme has arrived, and the page already has its colours."""
+    page = browser.new_page(color_scheme=scheme)
+    page.route("**/pydata-sphinx-theme.js*", lambda route: None)  # never answered
+    page.goto(f"{address}/book/glossary.html", wait_until="commit")
+    page.locator("article h1").wait_for()
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+    page.close()
+
+
+def test_readers_without_scripts_have_colours(browser, site):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site.as_uri()}/book/glossary.html")
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    context.close()
+
+
+SHIFTS = """window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach(
+  e => window.shift += e.value)).observe({ type: 'layout-shift', buffered: true });"""
+MOVED = [
+    "book/corpus",
+    "book/instructors",
+    "book/notation",
+    "book/appendix_e_cost",
+    "exercises/T2_logit_gradient",
+]
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+@pytest.mark.parametrize("name", MOVED)
+def test_nothing_moves_while_a_page_comes(browser, address, name, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.add_init_script(SHIFTS)
+    page.goto(f"{address}/{name}.html")
+    page.wait_for_function(SETTLED)
+    page.evaluate("() => window.MathJax?.startup?.promise")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.shift") < 0.1
+    page.close()
+
+
+# -- other readers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_scrolls_sideways_at_320(browser, site, name):
+    with Watched(browser, site.as_uri(), name) as watched:
+        watched.page.set_viewport_size({"width": 320, "height": 700})
+        watched.page.wait_for_timeout(100)
+        assert watched.page.evaluate(TOO_WIDE) == []
+
+
+def test_wide_code_shows_that_it_goes_on(browser, site):
+    with Watched(browser, site.as_uri(), "chapters/09_2_bert.html") as watched:
+        watched.page.set_viewport_size({"width": 360, "height": 700})
+        wide = watched.page.locator("pre.goes-on:visible").first.element_handle()
+        assert "gradient" in wide.evaluate("node => getComputedStyle(node).maskImage")
+        wide.evaluate("node => node.scrollLeft = node.scrollWidth")
+        watched.page.wait_for_timeout(100)
+        assert "goes-on" not in wide.get_attribute("class")
+
+
+def test_the_first_page_leads_on(browser, site):
+    with Watched(browser, site.as_uri(), "book/index.html") as watched:
+        start = watched.page.locator(".start a").all_inner_texts()
+        assert start == ["Start with 9.1", "Live models", "Exercises"]
+        said = watched.page.locator("article li:has(a[href*='chapters/09_'])").all_inner_texts()
+        assert sum(bool(re.search(r"\d+ minutes to read, .* to run", text)) for text in said) == 5
+        if repository()["url"] == PLACEHOLDER:
+            assert "rocket" not in watched.page.locator("article").inner_text()
+
+
+def test_mathjax_comes_only_where_formulas_stand(site):
+    pages = {path: path.read_text("utf-8") for path in site.rglob("*.html")}
+    loading = {path for path, text in pages.items() if "mathjax/tex-chtml" in text}
+    formulas = {path for path, text in pages.items() if 'class="math' in text or "MCButton" in text}
+    assert loading == formulas and len(loading) < len(pages) - 5
+
+
+def test_dark_screens_print_on_white(browser, site):
+    with Watched(browser, site.as_uri(), "chapters/09_1_pretraining_revolution.html", "dark") as w:
+        w.page.emulate_media(media="print")
+        w.page.wait_for_timeout(500)
+        colours = "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
+        ink, _ = w.page.locator("article p").first.evaluate(colours)
+        assert max(map(int, re.findall(r"\d+", ink)[:3])) < 90
+        assert w.page.locator("body").evaluate(colours)[1] == "rgb(255, 255, 255)"
+        w.page.emulate_media(media="screen")
+        w.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+
+
+def test_a_sandbox_without_storage_has_its_drawers(browser, address):
+    page, wrong = browser.new_page(viewport={"width": 600, "height": 800}), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    source = f"{address}/book/glossary.html"
+    page.set_content(f'<iframe sandbox="allow-scripts" src="{source}" width=580 height=780>')
+    frame = page.frame_locator("iframe")
+    frame.locator(".primary-toggle").click()
+    frame.locator("#pst-primary-sidebar-modal[open] a", has_text="Set-up").wait_for()
+    assert wrong == []
+    page.close()
 
 
 FORMULAS = """() => [

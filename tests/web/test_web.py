@@ -6,6 +6,7 @@ arithmetic (JavaScript against PyTorch with the rounded weights), and both toget
 
 import base64
 import gzip
+import itertools
 import json
 import os
 import random
@@ -463,6 +464,8 @@ def test_mask_and_guess(figure):
     assert "Your “·will”" in fig.root.inner_text()
     fig.press("[MASK]")
     fig.said("Choose a piece")
+    fig.write("Sentence", "We agree.")
+    assert fig.root.get_by_label("Examples").input_value() == "own"
     fig.choose("Examples", "We have reduced the debt, and we will not ra…")
     assert "debt" in fig.root.get_by_label("Sentence", exact=True).input_value()
     fig.write("Sentence", "")
@@ -535,10 +538,132 @@ def test_stepping(figure, models):
     fig.still()
 
 
+def test_a_quick_second_click_waits_for_the_first_answer(figure, models):
+    fig = figure("stepping")
+    fig.load()
+    fig.said("7 tokens")
+    button = fig.root.get_by_role("button", name="Take the likeliest")
+    button.evaluate("node => { node.click(); node.click(); node.click(); }")
+    fig.said("10 tokens: 1 read now")
+    prompt = [4, *load_tokenizer()("The state of the Union is")["input_ids"]]
+    rounded = as_in_the_page(models["gpt-mini"])
+    written = rounded.generate(torch.tensor([prompt]), max_new_tokens=3).new_ids[0]
+    assert fig.root.locator("mark").inner_text().strip() == load_tokenizer().decode(written).strip()
+    long = "The state of the Union is strong.\n" * 10
+    fig.write("Begin with", long)
+    count = 1 + len(load_tokenizer()(long)["input_ids"])
+    fig.said(f"{count} tokens")
+    button.evaluate("node => { node.click(); node.click(); }")
+    fig.said(f"{count + 2} tokens")
+    left = "node => node.scrollHeight - node.clientHeight - node.scrollTop"
+    assert fig.root.get_by_role("group", name="The text so far").evaluate(left) < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "said"),
+    [
+        ("mask-guess", "Sentence", "60 pieces"),
+        ("corruption", "Your text", "120 pieces"),
+        ("stepping", "Begin with", "100 pieces"),
+        ("attention", "Sentence", "18 pieces"),
+        ("spans", "Your text", "120 pieces"),
+        ("slots", "Sentence", "40 words"),
+        ("routes", "A sentence about a film", "62 pieces"),
+    ],
+)
+def test_what_is_not_read_is_said(playground, name, label, said):
+    fig = Figure(playground, name, True)
+    cut = fig.root.locator(".live-cut")
+    assert cut.inner_text() == ""
+    fig.write(label, "We agree. " * 200)
+    fig.root.get_by_text(f"only the first {said} are read").wait_for()
+    fig.still()
+    fig.write(label, "We agree.")
+    playground.wait_for_timeout(300)
+    assert cut.inner_text() == ""
+
+
+@pytest.fixture(scope="module")
+def playground(browser, site):
+    """One page of live figures, from disk, for tests that load no model."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{site.as_uri()}/book/playground.html")
+    yield page
+    page.close()
+
+
+def test_who_comes_back_finds_figures_in_step(browser, site):
+    page = browser.new_page()
+    page.goto(f"{site.as_uri()}/book/playground.html")
+    fig = Figure(page, "pieces", True)
+    fig.write("Your text", "One two three four")
+    Figure(page, "cost", True).slide("Accelerators", 9)
+    page.goto(f"{site.as_uri()}/book/quiz.html")
+    page.go_back()
+    page.wait_for_load_state()
+    ids = load_tokenizer()(fig.root.get_by_label("Your text").input_value())["input_ids"]
+    assert fig.root.locator("small").all_inner_texts() == [str(i) for i in ids]
+    handle = page.locator("[data-live=cost]").get_by_label("Accelerators")
+    assert page.locator("[data-live=cost] output").last.inner_text() == handle.input_value()
+    page.close()
+
+
+STOPS = "nodes => nodes.filter((node) => node.tabIndex === 0).length"
+
+
+@pytest.mark.parametrize(
+    ("name", "buttons"), [("mask-guess", ".live-chips"), ("attention", ".live-cells")]
+)
+def test_many_buttons_are_one_stop_of_the_tab_key(playground, name, buttons):
+    fig = Figure(playground, name, False)
+    fig.root.locator("textarea").fill("One two three four five.")
+    all_of_them = fig.root.locator(f"{buttons} button")
+    all_of_them.nth(5).wait_for()
+    playground.wait_for_timeout(300)
+    assert all_of_them.evaluate_all(STOPS) == 1
+    all_of_them.first.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowRight"):
+        playground.keyboard.press(key)
+    assert all_of_them.nth(2).evaluate("node => node === document.activeElement")
+    playground.keyboard.press("Enter")  # it is drawn anew, and the reader stays
+    assert all_of_them.nth(2).evaluate("node => node === document.activeElement")
+    assert all_of_them.nth(2).get_attribute("aria-pressed") == "true"
+    playground.keyboard.press("End")
+    assert all_of_them.last.evaluate("node => node === document.activeElement")
+    playground.keyboard.press("Tab")
+    assert not fig.root.locator(f"{buttons} button:focus").count()
+    assert all_of_them.evaluate_all(STOPS) == 1
+
+
+def test_headings_of_the_playground_are_in_order(playground):
+    levels = playground.locator("main :is(h1, h2, h3, h4, h5, h6)").evaluate_all(
+        "nodes => nodes.filter(n => n.checkVisibility()).map(n => Number(n.tagName[1]))"
+    )
+    assert [pair for pair in itertools.pairwise(levels) if pair[1] > pair[0] + 1] == []
+
+
+def test_a_long_word_costs_no_more_than_its_length(engine):
+    text = "".join(random.Random(2).choices("abcdefghijklmnopqrstuvwxyz", k=100_000))
+    calls = """(text) => { const own = Tokenizer.prototype.rank; let count = 0;
+      Tokenizer.prototype.rank = function (...pair) { count++; return own.apply(this, pair); };
+      new Tokenizer(liveData.merges).encode(text);
+      Tokenizer.prototype.rank = own; return count; }"""
+    assert engine.evaluate(calls, text) < 20 * len(text)
+    assert tokenized(engine, [text[:20_000]]) == by_python([text[:20_000]])
+
+
+def test_a_long_text_makes_few_elements(playground):
+    made = """(node) => { let count = 0; const own = document.createElement;
+      document.createElement = (...kind) => { count++; return own.apply(document, kind); };
+      node.value = "We agree, don't we? ".repeat(5000); node.dispatchEvent(new Event("input"));
+      delete document.createElement; return count; }"""
+    assert playground.locator("[data-live=pieces] textarea").evaluate(made) < 2000
+
+
 def test_attention(figure, models):
     fig = figure("attention")
     fig.load()
-    fig.said("BERT, layer 1, head 1, full: as it was trained")
+    opened = fig.said(r"BERT, layer (\d), head (\d), full: as it was trained")
     names = fig.root.locator(".live-cells button")
     strengths = "nodes => nodes.map(n => Number(getComputedStyle(n).getPropertyValue('--w')) ** 2)"
 
@@ -550,6 +675,20 @@ def test_attention(figure, models):
         expected = attention_by_torch(models[name], fig.root, layer - 1, head - 1, causal)
         torch.testing.assert_close(shown(), expected, atol=2e-3, rtol=0)
 
+    weights = {
+        (layer, head): attention_by_torch(models["bert-mini"], fig.root, layer, head, causal=False)
+        for layer in range(4)
+        for head in range(4)
+    }
+    clear = {place: w[:, 1:-1].max(-1).values.sum() for place, w in weights.items()}
+    assert (int(opened[1]) - 1, int(opened[2]) - 1) == max(clear, key=clear.__getitem__)
+    chosen = "node => { const before = getComputedStyle(node).backgroundColor; "
+    chosen += (
+        "node.classList.remove('now'); return before === getComputedStyle(node).backgroundColor }"
+    )
+    assert fig.root.locator(".live-cells i.now").first.evaluate(chosen)
+    fig.choose("Layer", "1")
+    fig.choose("Head", "1")
     same("bert-mini", 1, 1, causal=False)
     fig.choose("Mask", "causal")
     fig.said("causal mask: the same weights, other mask; never trained to work so")
@@ -635,8 +774,9 @@ def test_intent_and_slots(figure):
     fig.said(f"α = 0.1: intent “{page_tags('cancel flight nw 204 please', 0.1)[0]}”")
     fig.slide("α, the weight of the intent:", 3)
     fig.said(f"α = 1: intent “{page_tags('cancel flight nw 204 please', 1.0)[0]}”")
-    fig.write("Sentence", "")
-    fig.said("0 of 0 words")
+    fig.write("Sentence", " ")
+    fig.said("No words, no intent")
+    assert fig.root.locator(".live-bars li").count() == 0
     fig.still()
 
 
@@ -664,7 +804,7 @@ def page_model(model, part: str):
 def test_classify_or_generate(figure):
     fig = figure("routes")
     fig.load()
-    for text in ("a warm , funny and moving film", "a dull and stupid mess", "😀 <b>שלום</b>", ""):
+    for text in ("a warm , funny and moving film", "a dull and stupid mess", "😀 <b>שלום</b>"):
         fig.write("A sentence about a film", text)
         label, word = routes_by_torch(text)
         fig.said(f"BERT: {label}. GPT: {word}.")
@@ -676,6 +816,9 @@ def test_classify_or_generate(figure):
             if row["route"] == "generate"}  # fmt: skip
     shown = fig.root.locator("tbody").last.locator("tr").last.locator("td").all_inner_texts()
     assert shown[:-1] == [f"{100 * rows[count]:.1f}%" for count in sorted(rows)]
+    fig.write("A sentence about a film", " ")
+    fig.said("No text, no answer")
+    assert fig.root.locator(".live-bars li").count() == 0
     fig.write("A sentence about a film", "word " * 2000)  # 10,000 characters
     fig.said("BERT: .* GPT: ")
     fig.still()
@@ -728,7 +871,10 @@ def test_scaling(figure):
     )
     fig.slide("Parameters", -4)
     fig.said("44.7 billion parameters")
+    assert fig.root.get_by_label("Start from").input_value() == "own"
     fig.still()
+    fig.page.set_viewport_size({"width": 360, "height": 800})
+    fig.root.locator("svg[viewBox='0 0 350 330']").wait_for()  # letters keep their size
 
 
 def test_cost(figure):
@@ -742,6 +888,11 @@ def test_cost(figure):
     fig.said("3.2·10²³ FLOPs")
     fig.slide("Accelerators", 2)
     fig.said("on 10, ")
+    assert fig.root.get_by_label("A published run").input_value() == "3"
+    fig.choose("A published run", "T5 baseline (Raffel et al. 2020)")
+    fig.slide("Parameters", 1)  # no longer T5, of which a token passes one half
+    assert fig.root.get_by_label("A published run").input_value() == "own"
+    fig.said(f"{6 * 10**8.36 * 34e9:.1e}"[0:3])
     fig.still()
 
 
@@ -778,11 +929,27 @@ def test_answers_to_a_quiz_are_remembered_until_forgotten(browser, site):
         progress.get_by_text("Answered right so far: 2 of ").wait_for()
         page.reload()
         progress.get_by_text("Answered right so far: 2 of ").wait_for()
+        assert page.locator(".MCButton.correctButton").count() == 2  # and they are seen
         page.get_by_role("button", name="Forget my answers").press("Enter")
         progress.get_by_text("Answered right so far: 0 of ").wait_for()
+        assert page.locator(".MCButton.correctButton").count() == 0
         page.reload()
         progress.get_by_text("Answered right so far: 0 of ").wait_for()
         assert watched.wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_right_and_wrong_are_not_told_by_colour_alone(browser, site, axe, scheme):
+    with Watched(browser, site.as_uri(), "book/quiz.html", scheme) as watched:
+        page = watched.page
+        page.locator(".live-said").get_by_text("Answered right so far").wait_for()
+        for number, right in enumerate(("true", "false")):
+            page.locator(".Quiz").nth(number).locator(f"[data-correct={right}]").first.click()
+        sign = "node => getComputedStyle(node, '::after').content"
+        assert "right" in page.locator(".correctButton").evaluate(sign)
+        assert "wrong" in page.locator(".incorrectButton").evaluate(sign)
+        page.evaluate(axe)
+        assert page.evaluate(AXE) == []
 
 
 def test_models_come_once_and_only_when_asked(browser, site, served):

@@ -15,17 +15,18 @@ function nameButtons() {
 
 // Wide code, tables and formulas scroll by themselves, so the keyboard must be able to reach them.
 function reachScrollable() {
-  const wide = "pre, .cell_output .output, .pst-scrollable-table-container, div.math, mjx-container";
+  const wide =
+    "pre, .cell_output .output, .pst-scrollable-table-container, div.math, mjx-container, .live-box.heat";
   for (const box of document.querySelectorAll(wide)) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-    if (box.matches(".pst-scrollable-table-container, div.math")) {
+    if (box.matches("pre, .pst-scrollable-table-container, div.math, .live-box.heat")) {
       box.onscroll = () => fadeWhereMoreFollows(box);
       fadeWhereMoreFollows(box);
     }
   }
 }
 
-// On a phone no scroll bar says that a table goes on: it fades at the right until its end is reached.
+// On a phone no scroll bar says that code or a table goes on: it fades at the right until its end is reached.
 function fadeWhereMoreFollows(box) {
   box.classList.toggle("goes-on", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
 }
@@ -45,6 +46,19 @@ function labelInputs() {
   }
 }
 
+// Paper is white, whatever the screen was.
+function printInLight() {
+  const chosen = document.documentElement.dataset; // mode: light, dark, or auto, the system's
+  const before = () => (chosen.theme = "light");
+  const after = () => {
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    chosen.theme = chosen.mode === "auto" ? (dark ? "dark" : "light") : chosen.mode;
+  };
+  addEventListener("beforeprint", before);
+  addEventListener("afterprint", after);
+  matchMedia("print").addEventListener("change", ({ matches }) => (matches ? before() : after()));
+}
+
 function mend() {
   nameButtons();
   labelInputs();
@@ -59,6 +73,7 @@ function measureSoon() {
 document.addEventListener("DOMContentLoaded", () => {
   mend();
   measureSoon();
+  printInLight();
   // Icons, quizzes, widgets and formulas are drawn after the page is ready.
   new MutationObserver(() => {
     mend();

@@ -33,7 +33,7 @@ USE: dict[str, tuple[list[str], str]] = {
     "mask-guess": (["·must", "Ask the models"], "It was"),
     "corruption": (["Draw 100 times"] * 3, "301 draws"),
     "stepping": (["Take the likeliest"] * 6, "13 tokens"),
-    "attention": ([], "layer 1"),
+    "attention": ([], "layer "),
     "spans": ([], "T5 wrote"),
     "slots": ([], "intent"),
     "routes": ([], "GPT:"),

@@ -61,21 +61,36 @@ export class Tokenizer {
     });
   }
 
-  // One word: merge the pair that training merged first, until no pair is left that it merged.
+  // One word: merge the pair that training merged first, until no pair is left that it merged. Pairs
+  // wait under their rank. A merge makes only pairs of higher ranks, so each place is visited a few
+  // times, however long the word is.
   merge(word) {
-    let ids = Array.from(new TextEncoder().encode(word), (byte) => this.idOfByte.get(byte));
-    for (;;) {
-      const ranks = ids.slice(1).map((id, i) => this.rank(ids[i], id));
-      const best = ranks.reduce((least, rank) => Math.min(least, rank), Infinity);
-      if (best === Infinity) return ids;
-      const merged = [];
-      for (let i = 0; i < ids.length; i++) {
-        const fits = this.rank(ids[i], ids[i + 1]) === best;
-        merged.push(fits ? FIRST_MERGE + best : ids[i]);
-        if (fits) i++;
+    const ids = Array.from(new TextEncoder().encode(word), (byte) => this.idOfByte.get(byte));
+    const next = ids.map((_, place) => place + 1);
+    const before = ids.map((_, place) => place - 1);
+    const waiting = new Map(); // rank → places of the left pieces
+    const wait = (place) => {
+      const rank = this.rank(ids[place], ids[next[place]]);
+      if (rank === Infinity) return;
+      if (!waiting.has(rank)) waiting.set(rank, []);
+      waiting.get(rank).push(place);
+    };
+    ids.forEach((_, place) => wait(place));
+    while (waiting.size) {
+      const best = Math.min(...waiting.keys());
+      for (const place of waiting.get(best).sort((a, b) => a - b)) {
+        const right = next[place];
+        if (this.rank(ids[place], ids[right]) !== best) continue; // merged with another meanwhile
+        ids[place] = FIRST_MERGE + best;
+        ids[right] = undefined;
+        next[place] = next[right];
+        before[next[right]] = place;
+        wait(before[place]);
+        wait(place);
       }
-      ids = merged;
+      waiting.delete(best);
     }
+    return ids.filter((id) => id !== undefined);
   }
 
   rank(left, right) {

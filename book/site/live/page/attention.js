@@ -13,6 +13,7 @@ import {
   fill,
   idsOf,
   later,
+  oneStop,
   percent,
   seen,
   spoken,
@@ -35,10 +36,28 @@ export function weigh(scores, size, mask) {
   return weights;
 }
 
+// The layer and head whose pieces look hardest at one piece each. Marks at the ends do not count: a
+// head that has nothing to do rests on them.
+function sharpest(scores, size) {
+  let best = { total: -1 };
+  scores.forEach((heads, layer) =>
+    heads.forEach((found, head) => {
+      const weights = weigh(found, size, "full");
+      let total = 0;
+      for (let i = 0; i < size; i++) {
+        total += Math.max(...weights.subarray(i * size + 1, (i + 1) * size - 1));
+      }
+      if (total > best.total) best = { total, layer, head };
+    }),
+  );
+  return { layer: best.layer, head: best.head };
+}
+
 export function attention() {
-  let [sentence, ids, scores, chosen, ready] = ["", [], null, 6, false];
+  let [sentence, ids, scores, chosen, ready, opened] = ["", [], null, 6, false, false];
   const view = { model: "bert-mini", layer: 0, head: 0, mask: "own" };
   const grid = el("div", { class: "live-heat" });
+  const drawGrid = oneStop(grid);
   const said = spoken("Load the models to see their attention.", 4);
   const lists = Object.fromEntries(Object.keys(LOOKS).map((mask) => [mask, el("div")]));
   const trained = () => (view.model === "gpt-mini" ? "causal" : "full");
@@ -91,17 +110,15 @@ export function attention() {
         ...places.map((j) => el("i", { style: strength(j), class: now, onclick: () => pick(i) })),
       ];
     });
-    const focused = [...grid.querySelectorAll("button")].indexOf(document.activeElement);
     const style = `grid-template-columns: 7em repeat(${size}, 1.2rem)`;
-    fill(grid, el("div", { class: "live-cells", style }, el("span"), heading, cells));
-    grid.querySelectorAll("button")[focused]?.focus();
+    drawGrid(el("div", { class: "live-cells", style }, el("span"), heading, cells));
   };
   const pick = (i) => {
     chosen = i;
     show();
   };
   const read = async () => {
-    const inner = idsOf(sentence, MOST - 2);
+    const inner = idsOf(sentence, MOST - 2, field);
     ids = view.model === "gpt-mini" ? [EOS, ...inner] : [CLS, ...inner, SEP]; // as each was trained
     scores = null;
     if (ready) {
@@ -109,8 +126,16 @@ export function attention() {
       const found = await ask("attention", { name: view.model, ids });
       if (asked !== ids) return; // the reader was faster
       scores = found;
+      if (!opened) open();
     }
     show();
+  };
+  // What is seen first has a pattern; most heads of a small model have none that meets the eye.
+  const open = () => {
+    opened = true;
+    Object.assign(view, sharpest(scores, ids.length));
+    layers.input.value = view.layer;
+    heads.input.value = view.head;
   };
   const begin = (text) => {
     sentence = text;
@@ -125,14 +150,17 @@ export function attention() {
   });
   const change = (name, action) => (value) => {
     view[name] = typeof view[name] === "number" ? Number(value) : value;
+    opened = true;
     action();
   };
   const names = ["bert-mini", "gpt-mini"].map((name) => [name, titleOf(name)]);
   const masks = [["own", "as trained"], ...Object.keys(LOOKS).map((mask) => [mask, mask])];
+  const layers = choice("Layer", numbers(4), change("layer", show));
+  const heads = choice("Head", numbers(4), change("head", show));
   const selects = tight(
     choice("Model", names, change("model", read)),
-    choice("Layer", numbers(4), change("layer", show)),
-    choice("Head", numbers(4), change("head", show)),
+    layers,
+    heads,
     choice("Mask", masks, change("mask", show)),
   );
   const wide = el(

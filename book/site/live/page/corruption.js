@@ -84,7 +84,7 @@ export function corruption() {
     said.textContent = `${number(draws)} ${draws === 1 ? "draw" : "draws"}: ${number(chosen)} pieces chosen, ${part} of all.`;
   };
   const begin = (text) => {
-    ids = idsOf(text, 120);
+    ids = idsOf(text, 120, field);
     reset();
   };
   const field = textField("Your text", TEXT, begin);

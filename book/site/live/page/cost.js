@@ -67,6 +67,8 @@ export function cost() {
       { min, max, step: 0.02, value: Math.log10(given[name]), say: (e) => inWords(10 ** e) },
       (e) => {
         given[name] = 10 ** e;
+        given.share = 1;
+        preset.own();
         show();
       },
     );

@@ -33,7 +33,7 @@ function mount(place) {
   const [title, build] = figures[place.dataset.live];
   const still = el("div", { class: "live-still" });
   still.append(...place.childNodes);
-  const heading = el("p", { class: "live-title" }, title);
+  const heading = el("h3", { class: "live-title" }, title);
   const app = el("div", { class: "live-app", role: "group", "aria-label": title }, heading);
   app.append(...build());
   place.append(still, app);

@@ -15,6 +15,7 @@ import {
   idsOf,
   likeliest,
   number,
+  oneStop,
   percent,
   seen,
   spoken,
@@ -38,7 +39,8 @@ export function maskGuess() {
   let ids = [];
   let hidden = new Set();
   let current = null; // the hidden place that is being guessed
-  const line = box(7, "The sentence, piece by piece");
+  const line = box(7, "The sentence, piece by piece; arrow keys go from one to the next");
+  const drawLine = oneStop(line);
   const said = spoken("Choose a piece of the sentence to hide it.", 2);
   const both = el("div");
   const left = el("div");
@@ -66,9 +68,7 @@ export function maskGuess() {
         button(name, () => toggle(place), details),
       );
     });
-    const focused = [...line.querySelectorAll("button")].indexOf(document.activeElement);
-    fill(line, el("ol", { class: "live-chips buttons" }, chips));
-    line.querySelectorAll("button")[focused]?.focus();
+    drawLine(el("ol", { class: "live-chips buttons" }, chips));
   };
   const toggle = (place) => {
     if (hidden.delete(place)) current = [...hidden].at(-1) ?? null;
@@ -85,7 +85,7 @@ export function maskGuess() {
     draw();
   };
   const start = (text) => {
-    ids = idsOf(text, MOST);
+    ids = idsOf(text, MOST, field);
     hidden = new Set();
     current = null;
     clear();
@@ -94,13 +94,14 @@ export function maskGuess() {
   const result = (title, p, place) => {
     const rank = 1 + p.filter((other) => other > p[ids[place]]).length;
     const typed = guess.value.trim();
-    const mine = typed ? idsOf(` ${typed}`, 9)[0] : null;
+    const [mine = null, ...more] = typed ? idsOf(` ${typed}`, 9) : [];
     const top = likeliest(p, ROWS).map(({ id, p }) => ({
       label: seen(id) + (id === ids[place] ? " ✓" : ""),
       share: p,
     }));
     const truth = `“${seen(ids[place])}” is number ${number(rank)} of ${number(p.length)}, with ${percent(p[ids[place]])}.`;
-    const yours = mine === null ? "" : ` Your “${seen(mine)}”: ${percent(p[mine])}.`;
+    const your = more.length ? "Your guess begins with" : "Your";
+    const yours = mine === null ? "" : ` ${your} “${seen(mine)}”: ${percent(p[mine])}.`;
     return [
       el("h4", {}, title),
       bars(ROWS, top, `${title}: five likeliest`),
@@ -126,7 +127,10 @@ export function maskGuess() {
       said.textContent = `It was “${truth}”. BERT says “${says(p)}”, GPT “${says(q)}”.`;
     }
   };
-  const field = textField("Sentence", EXAMPLES[0], start);
+  const field = textField("Sentence", EXAMPLES[0], (text) => {
+    examples.own();
+    start(text);
+  });
   const examples = choice(
     "Examples",
     EXAMPLES.map((text, i) => [i, text.slice(0, 44) + "…"]),

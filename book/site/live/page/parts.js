@@ -30,24 +30,28 @@ export function button(text, onclick, properties = {}) {
   return el("button", { type: "button", onclick, ...properties }, text);
 }
 
-// A control under its label; `beside` stands next to the label's text.
+// A control under its label; `beside` stands next to the label's text. A browser that comes back to
+// the page must not fill it in again: the figure around it begins anew.
 function field(label, input, beside = "") {
   input.id = `live-${++fields}`;
+  input.autocomplete = "off";
   const head = el("span", {}, el("label", { for: input.id }, label), " ", beside);
   return Object.assign(el("div", { class: "live-field" }, head, input), { input });
 }
 let fields = 0;
 
+// `tell` says beside the label what is not read of the text.
 export function textField(label, value, oninput, rows = 2) {
   const plain = { dir: "auto", spellcheck: "false", autocapitalize: "off" };
   const input = el("textarea", { rows, value, ...plain });
   input.addEventListener("input", () => oninput(input.value));
-  return field(label, input);
+  const said = el("output", { class: "live-cut" });
+  return Object.assign(field(label, input, said), { tell: (text) => (said.textContent = text) });
 }
 
 // One line, for a form.
 export function wordField(label) {
-  return field(label, el("input", { type: "text", dir: "auto", autocomplete: "off", maxlength: 40 }));
+  return field(label, el("input", { type: "text", dir: "auto", maxlength: 40 }));
 }
 
 // A slider says its value in words, beside it and to a screen reader.
@@ -71,15 +75,16 @@ export function slider(label, { min, max, step, value, say = String }, oninput) 
   return Object.assign(field(label, input, said), { set });
 }
 
-// options: [value, text] pairs.
+// options: [value, text] pairs. `own` shows that what was chosen has been changed since.
 export function choice(label, options, onchange) {
   const input = el(
     "select",
     {},
     options.map(([value, text]) => el("option", { value }, text)),
+    el("option", { value: "own", hidden: true }, "your own"),
   );
   input.addEventListener("change", () => onchange(input.value));
-  return field(label, input);
+  return Object.assign(field(label, input), { own: () => (input.value = "own") });
 }
 
 // What changes here is read out. Its place is kept: `lines` on a wide screen, more on a phone.
@@ -128,7 +133,8 @@ export function table(head, rows, kind = "") {
     el("tr", {}, el("th", { scope: "row" }, name), cells.map((cell) => el("td", {}, cell))),
   );
   const parts = [el("thead", {}, el("tr", {}, top)), el("tbody", {}, lines)];
-  return el("table", { class: `live-table ${kind}`.trim() }, parts);
+  const made = el("table", { class: `live-table ${kind}`.trim() }, parts);
+  return el("div", { class: "pst-scrollable-table-container" }, made);
 }
 
 // A piece as it is shown: a space at its start as a dot.
@@ -151,10 +157,42 @@ export function later(action, wait = 150) {
   };
 }
 
-// Ids of a text, cut to what a model reads.
-export function idsOf(text, most) {
-  const ids = tokenizer.encode(text.slice(0, 12 * most));
-  return ids.slice(0, most);
+// Ids of a text, cut to what a model reads. The text's field says when anything was cut.
+export function idsOf(text, most, field = null) {
+  const start = text.slice(0, 12 * most);
+  const all = tokenizer.encode(start);
+  const ids = all.slice(0, most);
+  field?.tell(cut(ids.length, "pieces", ids.length < all.length || start.length < text.length));
+  return ids;
+}
+
+export const cut = (count, of, isCut) => (isCut ? `only the first ${count} ${of} are read` : "");
+
+// Many buttons are one stop of the Tab key; arrow keys, Home and End move among them.
+export function oneStop(place) {
+  const buttons = () => [...place.querySelectorAll("button")];
+  const stop = (chosen) => buttons().forEach((node) => (node.tabIndex = node === chosen ? 0 : -1));
+  place.addEventListener("focusin", ({ target }) => target.matches("button") && stop(target));
+  place.addEventListener("keydown", (event) => {
+    const all = buttons();
+    const at = all.indexOf(document.activeElement);
+    const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1 };
+    const target = all[{ ...to, Home: 0, End: all.length - 1 }[event.key]];
+    if (at < 0 || !target) return;
+    event.preventDefault();
+    target.focus();
+  });
+  // Draw the buttons, and leave the reader at the same one.
+  return (...children) => {
+    const old = buttons();
+    const at = old.findIndex((node) => node.tabIndex === 0);
+    const focused = old[at] === document.activeElement;
+    fill(place, ...children);
+    const fresh = buttons();
+    const same = fresh[at] ?? fresh[0];
+    stop(same);
+    if (focused) same?.focus();
+  };
 }
 
 // Draws that can be drawn again: a small generator of numbers in [0, 1) (mulberry32).

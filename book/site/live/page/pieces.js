@@ -14,8 +14,8 @@ export function pieces() {
     const ratio = count ? (bytes / count).toFixed(2) : "0";
     said.textContent = `${number(bytes)} bytes, ${number(words.length)} words, ${number(count)} pieces: ${ratio} bytes a piece.`;
     if (count > MOST) said.textContent += ` The first ${MOST} are shown.`;
-    const chips = words.flatMap((ids, word) =>
-      ids.map((id) => {
+    const chips = words.slice(0, MOST).flatMap((ids, word) =>
+      ids.slice(0, MOST).map((id) => {
         const kind = word % 2 ? "live-chip odd" : "live-chip";
         return el("li", { class: kind }, el("b", {}, seen(id)), el("small", {}, String(id)));
       }),

@@ -30,6 +30,7 @@ function follow(questions) {
     const right = questions.filter((question) => done.includes(keyOf(question))).length;
     const reset = button("Forget my answers", () => {
       save(key, (done = []));
+      questions.forEach(clear);
       show();
     });
     fill(
@@ -48,8 +49,22 @@ function follow(questions) {
     question.addEventListener("click", () => setTimeout(answered(question)));
     question.addEventListener("change", () => setTimeout(answered(question)));
   }
+  // What was answered on an earlier visit is answered again, so that page and count agree.
+  for (const question of questions) {
+    if (done.includes(keyOf(question))) question.querySelector("[data-correct=true]")?.click();
+  }
   show();
   questions.at(-1).after(said);
+}
+
+function clear(question) {
+  for (const input of question.querySelectorAll("input[type=radio]")) input.checked = false;
+  for (const choice of question.querySelectorAll(".MCButton")) {
+    choice.classList.remove("correctButton", "incorrectButton");
+  }
+  const feedback = question.querySelector(".Feedback");
+  feedback.textContent = "";
+  feedback.classList.remove("correct", "incorrect");
 }
 
 function read(key) {

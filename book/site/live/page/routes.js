@@ -25,9 +25,13 @@ export function routes() {
     fill(facts, compared(milliseconds));
   };
   const read = async () => {
-    if (!ready) return show([[], []], null);
     const asked = text;
-    const ids = idsOf(text, MOST);
+    const ids = idsOf(text, MOST, field);
+    if (!ready) return show([[], []], null);
+    if (!text.trim()) {
+      said.textContent = "No text, no answer: write a sentence about a film.";
+      return show([[], []], null);
+    }
     const label = await ask("route", { way: "classify", ids: [CLS, ...ids, SEP] });
     const word = await ask("route", { way: "generate", ids: [...ids, EOS] });
     if (asked !== text) return; // the reader was faster

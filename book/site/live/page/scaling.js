@@ -49,9 +49,9 @@ const [LEFT, RIGHT, LOW, HIGH] = [3.5, 13, 1.5, 9]; // log₁₀ of parameters; 
 
 export function scaling() {
   const view = { n: 175e9, d: 300e9 };
-  const narrow = matchMedia("(max-width: 600px)").matches;
-  const [width, height] = narrow ? [350, 330] : [680, 380];
-  const place = el("div", { class: "live-chart", style: `aspect-ratio: ${width} / ${height}` });
+  const phone = matchMedia("(max-width: 600px)");
+  let [narrow, width, height] = [];
+  const place = el("div", { class: "live-chart" });
   const said = spoken("", 5);
   const ours = window.liveData.measured.scaling;
 
@@ -63,6 +63,12 @@ export function scaling() {
     return points
       .map(([n, loss], i) => `${i ? "L" : "M"}${x(n).toFixed(1)} ${y(loss).toFixed(1)}`)
       .join("");
+  };
+  const measure = () => {
+    narrow = phone.matches;
+    [width, height] = narrow ? [350, 330] : [680, 380];
+    place.style.aspectRatio = `${width} / ${height}`;
+    draw();
   };
   const draw = () => {
     const parts = [];
@@ -123,6 +129,7 @@ export function scaling() {
       { min, max, step: 0.05, value: Math.log10(start), say: (e) => inWords(10 ** e) },
       (e) => {
         view[name === "Parameters" ? "n" : "d"] = 10 ** e;
+        presets.own();
         draw();
       },
     );
@@ -138,7 +145,8 @@ export function scaling() {
       draw();
     },
   );
-  draw();
+  phone.addEventListener("change", measure);
+  measure();
   const legend = el(
     "p",
     { class: "live-note" },

@@ -1,6 +1,6 @@
 // One sentence, one pass, two answers: what the speaker wants, and what role each word plays.
 
-import { CLS, SEP, bars, box, controls, el, fill, later, percent, slider } from "./parts.js";
+import { CLS, SEP, bars, box, controls, cut, el, fill, later, percent, slider } from "./parts.js";
 import { spoken, table, textField, tokenizer } from "./parts.js";
 import { ask, config, offer, there } from "./models.js";
 
@@ -20,7 +20,8 @@ export function wordsOf(text) {
     places.push(ids.length);
     ids.push(...tokenizer.encode(` ${word}`).slice(0, 3));
   }
-  return { words: words.slice(0, MOST), ids: [...ids, SEP], places };
+  const isCut = words.length > MOST;
+  return { words: words.slice(0, MOST), ids: [...ids, SEP], places, isCut };
 }
 
 export function slots() {
@@ -42,8 +43,14 @@ export function slots() {
   };
   const read = async () => {
     showScores();
-    const { words, ids, places } = wordsOf(text);
-    if (!ready) return showWords(words, []);
+    const { words, ids, places, isCut } = wordsOf(text);
+    field.tell(cut(MOST, "words", isCut));
+    if (!ready || !words.length) {
+      showWords(words, []);
+      fill(list, bars(intents.length, [], "Intents"));
+      if (ready) said.textContent = "No words, no intent: write a sentence.";
+      return;
+    }
     const asked = [which, text].join();
     const { intent, tags: found } = await ask("intent", { ids, which });
     if (asked !== [which, text].join()) return; // the reader was faster
@@ -87,7 +94,7 @@ export function slots() {
   });
   const note =
     "One model for each α, trained on flight booking only: it has seven intents and knows no " +
-    "others. B- begins a slot, I- goes on with it, O is outside. The table is measured with " +
+    "others. B- begins a slot, I- goes on with it, O is outside. Of a long word three pieces are read. The table is measured with " +
     "the weights that this page uses.";
   return [
     models,

@@ -114,6 +114,7 @@ export function spans() {
   };
   const mend = async () => {
     if (!ready) return (said.textContent = "Load T5 first.");
+    if (!made.spans.length) return (said.textContent = "No span is left out: write a longer text.");
     const asked = made;
     const written = await ask("generate", {
       name: "t5-mini",
@@ -141,7 +142,7 @@ export function spans() {
       "what stood there.";
   };
   const begin = (text) => {
-    ids = idsOf(text, 120);
+    ids = idsOf(text, 120, field);
     corruptNow();
   };
   const field = textField("Your text", TEXT, begin, 3);

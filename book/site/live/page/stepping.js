@@ -52,16 +52,19 @@ export function stepping() {
   const list = el("div", { class: "live-choose" });
   const all = () => [EOS, ...prompt, ...added];
 
+  let turn = Promise.resolve(); // answers that were asked for, one after another
+
   const show = () => {
     const written = added.length ? el("mark", {}, tokenizer.decode(added)) : "";
     fill(text, el("p", { dir: "auto" }, tokenizer.decode(prompt), written));
+    text.scrollTop = text.scrollHeight;
     fill(mask, triangle(all()));
     const p = logits ? shaped(logits, temperature, k) : [];
     const rows = likeliest(p, ROWS).filter((row) => row.p > 0);
     const items = rows.map(({ id, p: share }) => ({
       label: seen(id),
       share,
-      onclick: () => take(id),
+      onclick: () => logits && take(id),
     }));
     const focused = [...list.querySelectorAll("button")].indexOf(document.activeElement);
     fill(list, bars(ROWS, items, "Likeliest next pieces; choose one to go on"));
@@ -82,20 +85,24 @@ export function stepping() {
       said.textContent = "The model has no more positions. Step back or start again.";
     } else {
       added.push(id);
-      read();
+      logits = null; // those were for the text before
+      return read();
     }
   };
+  // A quick second click waits for what the model says after the first.
   const choose = (pick) => () => {
-    if (logits) take(pick(shaped(logits, temperature, k)));
+    turn = turn.then(() => logits && take(pick(shaped(logits, temperature, k))));
   };
   const begin = (typed) => {
-    prompt = idsOf(typed, 100);
+    prompt = idsOf(typed, 100, field);
     added = [];
     logits = null;
     read();
   };
   const back = () => {
-    if (added.pop() !== undefined) read();
+    if (added.pop() === undefined) return;
+    logits = null;
+    read();
   };
   const field = textField("Begin with", START, begin);
   const heat = slider(
