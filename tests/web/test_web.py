@@ -470,7 +470,7 @@ def test_mask_and_guess(figure):
     assert "debt" in fig.root.get_by_label("Sentence", exact=True).input_value()
     fig.write("Sentence", "")
     fig.press("Ask the models")
-    fig.said("Hide a piece first")
+    fig.said("Mask a piece first")
     fig.still()
 
 

@@ -1,4 +1,4 @@
-// Hide pieces, guess, then see what a model that reads both sides and one that reads only the left
+// Mask pieces, guess, then see what a model that reads both sides and one that reads only the left
 // side would have said. Same text, tokenizer, size and training compute: only the sides differ.
 
 import {
@@ -41,7 +41,7 @@ export function maskGuess() {
   let current = null; // the hidden place that is being guessed
   const line = box(7, "The sentence, piece by piece; arrow keys go from one to the next");
   const drawLine = oneStop(line);
-  const said = spoken("Choose a piece of the sentence to hide it.", 2);
+  const said = spoken("Choose a piece of the sentence to mask it.", 2);
   const both = el("div");
   const left = el("div");
   const word = wordField("Your guess");
@@ -79,8 +79,8 @@ export function maskGuess() {
     guess.value = "";
     said.textContent =
       current === null
-        ? "Choose a piece to hide it."
-        : "Hidden. What stood there? Guess, then ask the models.";
+        ? "Choose a piece to mask it."
+        : "Masked. What stood there? Guess, then ask the models.";
     clear();
     draw();
   };
@@ -110,7 +110,7 @@ export function maskGuess() {
   };
   const answer = async () => {
     if (!ready) said.textContent = "Load the models first.";
-    else if (current === null) said.textContent = "Hide a piece first.";
+    else if (current === null) said.textContent = "Mask a piece first.";
     else {
       const place = current;
       const seenIds = ids.map((id, i) => (hidden.has(i) ? MASK : id));
