@@ -7,6 +7,7 @@ from course_tools.grading.references.l1 import (
     attention_of,
     cka_case,
     cosine_case,
+    crosswise_case,
     looks_case,
     probe_case,
     states_case,
@@ -74,3 +75,4 @@ def probing(rng):
     """Other classes and labels."""
     yield probe_case(rng)
     yield probe_case(rng)
+    yield crosswise_case(rng)

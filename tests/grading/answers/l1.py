@@ -222,6 +222,22 @@ BANK = [
         {"L1.6": l1.OWN},
     ),
     wrong(
+        "nearest neighbours",
+        PROBE.format(
+            how="from sklearn.neighbors import KNeighborsClassifier as K; "
+            "return K(3).fit((x - mean) / sd, y).predict((new - mean) / sd)"
+        ),
+        {"L1.6": l1.BENT},
+    ),
+    wrong(
+        "a forest",
+        PROBE.format(
+            how="from sklearn.ensemble import RandomForestClassifier as R; "
+            "return R(random_state=0).fit((x - mean) / sd, y).predict((new - mean) / sd)"
+        ),
+        {"L1.6": l1.BENT},
+    ),
+    wrong(
         "numbers of classes",
         PROBE.format(how=f"return {FIT}.predict_proba((new - mean) / sd).argmax(1)"),
         {"L1.6": l1.INDEX},

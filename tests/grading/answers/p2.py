@@ -72,6 +72,23 @@ def random_twin(model):
         {"P2.1": p2.TWIN_ZERO},
     ),
     wrong(
+        "all weights drawn alike",
+        """import torch
+def random_twin(model):
+    twin = type(model)(model.config)
+    for p in twin.parameters(): torch.nn.init.normal_(p, std=0.02)
+    return twin""",
+        {"P2.1": p2.TWIN_NORM},
+    ),
+    wrong(
+        "one layer kept",
+        """def random_twin(model):
+    twin = type(model)(model.config)
+    twin.encoder.layer[-1].load_state_dict(model.encoder.layer[-1].state_dict())
+    return twin""",
+        {"P2.1": "twin"},
+    ),
+    wrong(
         "mean of means",
         EVALUATE + "return sum(e.mean() for e in each) / len(each), torch.cat(hits).mean()",
         {"P2.2": mistakes.BATCHES},

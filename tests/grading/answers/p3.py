@@ -113,6 +113,8 @@ BANK = [
         return model.eval()(input_ids=ids).logits[:, -1, label_ids].argmax(1)""",
         {"P3.6": mistakes.LEFT_PADDING},
     ),
+    wrong("words reversed", "LABEL_WORDS = [' good', ' bad']", {"P3.1": p3.REVERSED}),
+    right("words of one's own", "LABEL_WORDS = [' thumbs down', ' delightful']"),
     wrong("one word", "LABEL_WORDS = [' good']", {"P3.1": p3.TWO_WORDS}),
     wrong("same beginning", "LABEL_WORDS = [' good', ' good enough']", {"P3.1": p3.SAME_WORD}),
     wrong(

@@ -215,7 +215,19 @@ def probe_case(rng: np.random.Generator) -> dict:
 
     train, test = rng.integers(3, size=120), np.repeat([0, 1, 2], 20)
     args = draw(train), labels[train], draw(test)
-    return {"args": list(args), "labels": labels[test], "classes": test}
+    return {"args": list(args), "labels": labels[test], "classes": test, "crosswise": False}
+
+
+def crosswise_case(rng: np.random.Generator) -> dict:
+    """Two classes in opposite corners of a square: a neighbour or a tree tells them, no line."""
+
+    def draw(corners: np.ndarray) -> np.ndarray:
+        centres = np.array([[1, 1], [-1, -1], [1, -1], [-1, 1]])[corners]
+        return centres + 0.1 * rng.normal(size=(len(corners), 2))
+
+    train, test = np.repeat(range(4), 30), np.repeat(range(4), 15)
+    args = [draw(train), train // 2, draw(test)]
+    return {"args": args, "labels": test // 2, "classes": test // 2, "crosswise": True}
 
 
 IDS = np.array([[1, 9, 14, 30, 2], [1, 22, 2, 0, 0]])
@@ -240,5 +252,5 @@ def public() -> dict[str, list[dict]]:
         ],
         "L1.4": [cka_case(x, x[:, :3] + drawn(12, 3) ** 2), cka_case(x, 2 * x[:, ::-1])],
         "L1.5": [looks_case(attention_of(drawn(2, 3, 5, 5), MASK), MASK)],
-        "L1.6": [probe_case(np.random.default_rng(0))],
+        "L1.6": [probe_case(np.random.default_rng(0)), crosswise_case(np.random.default_rng(0))],
     }

@@ -31,6 +31,10 @@ OWN = (
     "The answer for a text depends on the other test texts: mean and standard deviation are those "
     "of the *training* features."
 )
+BENT = (
+    "It also tells apart what no straight line divides, so it does not say what is *linearly* "
+    "readable: use a linear classifier, such as a logistic regression."
+)
 INDEX = "Those are numbers of classes, 0, 1, …; asked for are the labels as they were given."
 SCORES = "Return one label a test text, not probabilities or an accuracy."
 
@@ -76,11 +80,17 @@ ITEM.calls("L1.5", "Where attention goes", 2, "where_it_looks", **NEAR)
 
 @ITEM.part("L1.6", "A probe", 3, ["probe"])
 def check_probe(student: Student, case: Case) -> None:
-    """Count the right labels of easy test texts, answered together and in three groups."""
+    """Count the right labels of easy test texts, answered together and in three groups.
+
+    Of two classes that lie crosswise, a linear classifier finds about half.
+    """
     x, y, new = case["args"]
     truth, classes = case["labels"], case["classes"]
     got = array(called(student, "probe", case), "`probe`")
     require(got.shape == truth.shape, SCORES)
+    if case["crosswise"]:
+        require(float((got == truth).mean()) < 0.8, BENT)
+        return
     require(not same(got, classes) or same(truth, classes), INDEX)
     require(float((got == truth).mean()) >= 0.9, WEAK)
     for group in np.split(np.arange(len(new)), 3):

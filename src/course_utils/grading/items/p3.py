@@ -32,6 +32,10 @@ SPACE = (
 NO_SPACE = "A label word begins with the space that separates it from the prompt."
 TWO_WORDS = "Two words are asked for, the negative first: one for each label."
 SAME_WORD = "The label words begin with the same piece: their first pieces must differ."
+REVERSED = "Label 0 is the negative review: the first word is the negative one."
+# clear cases only: which words serve is the student's choice
+GOOD = {"good", "great", "positive", "excellent", "wonderful", "yes", "love", "best", "happy"}
+BAD = {"bad", "terrible", "negative", "awful", "horrible", "no", "hate", "worst", "sad", "poor"}
 JOINED = "Prompt and word are cut otherwise together than apart: no piece may cross the border."
 
 AS_MANY = "Every id needs a label of its own; -100 where nothing is predicted."
@@ -67,6 +71,8 @@ def check_prompt(student: Student, case: Case) -> None:
         return tokenizer(clean, add_special_tokens=False)["input_ids"]
 
     require(cut(words[0])[0] != cut(words[1])[0], SAME_WORD)
+    first, second = (word.strip().lower() for word in words)
+    require(first not in GOOD and second not in BAD, REVERSED)
     whole = all(cut(p + w) == cut(p) + cut(w) for p in prompts for w in words)
     require(whole, JOINED)
 
