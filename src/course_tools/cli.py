@@ -89,6 +89,22 @@ def wheel() -> None:
 
 
 @app.command()
+def release(
+    tag: Annotated[str, typer.Argument(help="Name of the release, e.g. autumn-2027.")],
+    out: Annotated[Path, typer.Option(help="Its files are written here.")],
+    pdf: Annotated[bool, typer.Option(help="With the book as a PDF; needs Chromium.")] = True,
+    tagged: Annotated[bool, typer.Option("--tag", help="Also make the git tag.")] = False,
+) -> None:
+    """Write a release: notebooks pinned to a tag, wheel, site, PDF, citation, checksums."""
+    from course_tools import release
+
+    for path in release.release(tag, out, pdf, tagged):
+        typer.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    command = f"git push origin {tag}" if tagged else f"course release {tag} --out {out} --tag"
+    typer.echo(f"next: {command}")
+
+
+@app.command()
 def audit() -> None:
     """Compare the pinned versions with the list of known vulnerabilities (needs the network)."""
     from course_tools import release

@@ -1,7 +1,10 @@
-"""What leaves the project: archives, looked into and tried alone; pins, audited."""
+"""What leaves the project: archives, looked into and tried alone; releases; pins, audited."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +14,8 @@ import venv
 import zipfile
 from pathlib import Path
 
-from course_tools.checkout import ROOT, load_module
+from course_tools.book import identity
+from course_tools.checkout import PLACEHOLDER, ROOT, config, load_module
 
 alone = load_module(ROOT / "tools/alone.py", "alone")
 
@@ -104,3 +108,110 @@ def try_out(archive: Path, folder: Path) -> str:
     if done.returncode:
         raise RuntimeError(f"what was installed does not work:\n{done.stderr[-3000:]}")
     return done.stdout
+
+
+def release(
+    tag: str, out: Path, pdf: bool = True, tagged: bool = False, root: Path = ROOT
+) -> list[Path]:
+    """Write to `out` what a release consists of, all pinned to `tag`; return the files.
+
+    Everything is made in a second working tree of the last commit, so this one stays as it is.
+    With `tagged`, the pinned files are committed there, and that commit gets the tag.
+
+    Raises RuntimeError when something is not committed, the tag exists, or a part fails.
+    """
+    if changes := git(root, "status", "--porcelain"):
+        raise RuntimeError(f"commit first; these files would not be released:\n{changes}")
+    if git(root, "tag", "--list", tag):
+        raise RuntimeError(f"the tag {tag} exists; a tag does not move, so take another name")
+    tree = root / "_build/release"
+    shutil.rmtree(tree, ignore_errors=True)
+    git(root, "worktree", "prune")
+    git(root, "worktree", "add", "--detach", str(tree), "HEAD")
+    try:
+        pin(tree, tag)
+        if (root / "_build/assets").is_dir():  # scripts of the site: not fetched twice
+            shutil.copytree(root / "_build/assets", tree / "_build/assets")
+        build(tree, pdf)
+        out.mkdir(parents=True, exist_ok=True)
+        files = collect(tree, out, f"course-{tag.replace('/', '-')}")
+        if tagged:
+            git(tree, "add", "--all")
+            git(tree, "commit", "--quiet", "--message", f"Release {tag}")
+            git(tree, "tag", "--annotate", tag, "--message", f"Release {tag}")
+    finally:
+        git(root, "worktree", "remove", "--force", str(tree))
+    return files
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git in `root` and return what it printed. Raises RuntimeError with git's own words."""
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout.rstrip()
+
+
+def pin(tree: Path, tag: str) -> None:
+    """Make notebooks, buttons and metadata of a working tree those of `tag`."""
+    identity.change(branch=tag, root=tree)
+    identity.write_identity(tree)
+    text = json.dumps(zenodo(tag, tree), indent=2, ensure_ascii=False)
+    (tree / ".zenodo.json").write_text(text + "\n", "utf-8")
+
+
+def zenodo(tag: str, root: Path = ROOT) -> dict:
+    """What Zenodo is told of a release; it reads `.zenodo.json` from the tag.
+
+    Source: https://developers.zenodo.org/#representation, "Deposit metadata".
+    """
+    settings = config(root)
+    original = f"{identity.ORIGINAL_TITLE}, by {identity.ORIGINAL_AUTHOR}"
+    adapted = settings["author"] != identity.ORIGINAL_AUTHOR
+    said = {
+        "title": settings["title"],
+        "upload_type": "lesson",
+        "description": "An executable course chapter on BERT, GPT and T5: notebooks, exercises, "
+        "and the package that they import.",
+        "creators": [{"name": settings["author"]}],
+        "version": tag,
+        "access_right": "open",
+        "license": "cc-by-4.0",
+        "notes": "Text under CC BY 4.0, code under Apache-2.0."
+        + (f" An adaptation of: {original}." if adapted else ""),
+    }
+    url = settings["repository"]["url"]
+    if url != PLACEHOLDER:
+        place = {"identifier": f"{url}/tree/{tag}", "relation": "isSupplementTo"}
+        said["related_identifiers"] = [place]
+    return said
+
+
+def build(tree: Path, pdf: bool) -> None:
+    """Make site, PDF and archives of a working tree, with its own code."""
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
+    for verb in ("pdf" if pdf else "book", "wheel"):
+        command = [sys.executable, "-m", "course_utils", verb]
+        if subprocess.run(command, cwd=tree, env=environment).returncode:
+            raise RuntimeError(f"`course {verb}` failed for the release; its message is above")
+
+
+def collect(tree: Path, out: Path, name: str) -> list[Path]:
+    """Put the parts of a release into `out`, with their checksums; return the files."""
+    files = [Path(shutil.copy(path, out)) for path in sorted((tree / "dist").iterdir())]
+    files += [Path(shutil.copy(tree / name, out)) for name in ("CITATION.cff", ".zenodo.json")]
+    printed = tree / "_build/pdf/book.pdf"
+    if printed.exists():
+        files.append(Path(shutil.copy(printed, out / f"{name}.pdf")))
+    notebooks = [p for room in ("chapters", "exercises") for p in (tree / room).glob("*.ipynb")]
+    parts = {"notebooks": (tree, notebooks)}
+    site = tree / "_build/html"
+    parts["site"] = (site, [path for path in site.rglob("*") if path.is_file()])
+    for part, (base, members) in parts.items():
+        files.append(out / f"{name}-{part}.zip")
+        with zipfile.ZipFile(files[-1], "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(members):
+                archive.write(path, f"{name}-{part}/{path.relative_to(base)}")
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (out / "SHA256SUMS").write_text("".join(sums), "utf-8")
+    return [*files, out / "SHA256SUMS"]

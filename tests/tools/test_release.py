@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,10 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from project_copy import copy_of_project
+import yaml
+from project_copy import MINE, copy_of_project
 
 from course_tools import release
-from course_tools.book import assets
+from course_tools.book import assets, identity, notebooks
 from course_tools.checkout import ROOT
 from course_utils.data.readers import CHECKPOINTS
 
@@ -101,3 +103,113 @@ def test_what_is_bundled_is_in_the_notice():
     for package in (*assets.SITE, *assets.TOOLS):
         assert f"{package.name} {package.version}" in notice
     assert Path(ROOT / "LICENSE-text").is_file()
+
+
+# -- a release --------------------------------------------------------------------------------
+
+TAG = "term/autumn-2027"
+NAME = "course-term-autumn-2027"
+PARTS = [f"{NAME}.pdf", f"{NAME}-notebooks.zip", f"{NAME}-site.zip", "CITATION.cff"]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A fork in a git repository of its own, with everything committed."""
+    root = copy_of_project(tmp_path_factory.mktemp("repository"))
+    identity.change(MINE, "main", "Their course", "A. N. Other", root)
+    identity.write_identity(root)
+    release.git(root, "init", "--quiet", "--initial-branch", "main")
+    for key, value in {"user.name": "A. N. Other", "user.email": "a@example.org"}.items():
+        release.git(root, "config", key, value)
+    release.git(root, "add", "--all")
+    release.git(root, "commit", "--quiet", "--message", "Ours")
+    return root
+
+
+def built(tree: Path, pdf: bool) -> None:
+    """Stand for the builds, which have tests of their own: small files at their places."""
+    for name in ("dist/course_utils-0.1.0-py3-none-any.whl", "_build/html/book/index.html"):
+        (tree / name).parent.mkdir(parents=True)
+        (tree / name).write_text(name)
+    if pdf:
+        (tree / "_build/pdf").mkdir()
+        (tree / "_build/pdf/book.pdf").write_text("%PDF")
+
+
+@pytest.fixture(scope="module")
+def released(repository, tmp_path_factory):
+    """The files of a release with its tag."""
+    out = tmp_path_factory.mktemp("out") / "new"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "build", built)
+        files = release.release(TAG, out, tagged=True, root=repository)
+    assert sorted(path.name for path in files) == sorted(path.name for path in out.iterdir())
+    return out
+
+
+def test_a_release_is_whole_and_its_checksums_hold(released):
+    names = [path.name for path in released.iterdir()]
+    assert {*PARTS, ".zenodo.json", "SHA256SUMS"} < set(names) and any(".whl" in n for n in names)
+    done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=released)
+    assert done.returncode == 0
+    assert len((released / "SHA256SUMS").read_text().splitlines()) == len(names) - 1
+
+
+def test_notebooks_of_a_release_install_the_tag_and_hold_no_answers(released):
+    with zipfile.ZipFile(released / f"{NAME}-notebooks.zip") as archive:
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    rooms = {name.split("/")[1] for name in texts}
+    assert rooms == {"chapters", "exercises"} and len(texts) >= 15
+    assert all(f"git+{MINE}@{TAG}" in text for text in texts.values())
+    with zipfile.ZipFile(released / f"{NAME}-site.zip") as archive:
+        assert archive.namelist() == [f"{NAME}-site/book/index.html"]
+
+
+def test_the_tag_is_frozen_and_the_branch_is_not(released, repository):
+    there = release.git(repository, "show", f"{TAG}:_config.yml")
+    assert yaml.safe_load(there)["repository"]["branch"] == TAG
+    assert release.git(repository, "show", f"{TAG}:.zenodo.json")
+    assert release.git(repository, "status", "--porcelain") == ""
+    assert "branch: main" in (repository / "_config.yml").read_text()
+    assert all(f"@{TAG}" not in p.read_text() for p in notebooks.all_notebooks(repository))
+    assert release.git(repository, "worktree", "list").count("\n") == 0
+    assert release.git(repository, "log", "--oneline", f"main..{TAG}").count("\n") == 0
+
+
+def test_who_is_cited_and_who_was_first(released):
+    cited = yaml.safe_load((released / "CITATION.cff").read_text())
+    assert cited["references"][0]["title"] == identity.ORIGINAL_TITLE
+    told = json.loads((released / ".zenodo.json").read_text())
+    assert told["creators"] == [{"name": "A. N. Other"}] and told["version"] == TAG
+    assert identity.ORIGINAL_TITLE in told["notes"]
+    assert told["related_identifiers"][0]["identifier"] == f"{MINE}/tree/{TAG}"
+    assert "related_identifiers" not in release.zenodo("x")  # this one has no address yet
+
+
+def test_what_cannot_be_released_is_refused_before_work(released, repository, tmp_path):
+    with pytest.raises(RuntimeError, match=f"the tag {TAG} exists"):
+        release.release(TAG, tmp_path, root=repository)
+    with pytest.raises(ValueError, match="is no name of a branch"):
+        release.release("two words", tmp_path, root=repository)
+    (repository / "README.md").write_text("changed")
+    with pytest.raises(RuntimeError, match=r"commit first.*\n M README.md"):
+        release.release("other", tmp_path, root=repository)
+    release.git(repository, "checkout", "README.md")
+    with pytest.raises(RuntimeError, match=r"git status failed: .*not a git repository"):
+        release.release("other", tmp_path, root=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_build_that_fails_leaves_no_release(repository, tmp_path, monkeypatch):
+    broken, real = subprocess.CompletedProcess([], 1), subprocess.run
+
+    def run(command, **options):
+        return broken if "course_utils" in command else real(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(RuntimeError, match="`course book` failed"):
+        release.release("broken", tmp_path / "out", pdf=False, root=repository)
+    assert not (tmp_path / "out").exists() and not release.git(
+        repository, "tag", "--list", "broken"
+    )
+    assert not (repository / "_build/release").exists()
