@@ -102,7 +102,8 @@ def try_out(archive: Path, folder: Path) -> str:
     python = alone.beside(folder)
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps"]
     options = ["--no-index", "--no-build-isolation", "--quiet"]
-    subprocess.run([*install, *options, str(archive)], check=True)
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    subprocess.run([*install, *options, str(archive)], check=True, env=clean)
     command = [str(python), "-I", "-c", TRIAL]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     if done.returncode:
