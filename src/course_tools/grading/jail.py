@@ -45,8 +45,10 @@ REMEDIES = f"""\
 Debian, Ubuntu:  sudo apt-get install bubblewrap
 Ubuntu 24.04 and later also need a profile; paste this, or run the grader as root:
 {PROFILE}\
-In a container:  docker run --init --security-opt seccomp=unconfined --cap-add SYS_ADMIN …
-macOS, Windows:  use a Linux machine, or a container on one."""
+In a container, not as root:
+docker run --init --security-opt seccomp=unconfined --security-opt apparmor=unconfined \\
+  --security-opt systempaths=unconfined …   (Podman: --security-opt unmask=ALL)
+macOS, Windows:  use the course's container (page "In a container")."""
 HOW = f"""\
 Grading runs handed-in code in a jail (bubblewrap), and the jail does not start here.
 {REMEDIES}
