@@ -160,6 +160,12 @@ def install_torch(pip, run=subprocess.run):
         quiet = {"capture_output": True} if "--no-index" in command else {}
         if run(command, **quiet).returncode == 0:
             return
+    if wants_cpu_torch():
+        print(
+            f"The CPU build of PyTorch cannot be had from {CPU_TORCH}: the default one comes, "
+            "which has 3 GB for GPUs on Linux. Ctrl-C stops that.",
+            file=sys.stderr,
+        )
 
 
 def dependencies(pip):

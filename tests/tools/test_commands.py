@@ -209,7 +209,7 @@ def test_a_wrong_setting_for_pytorch_is_refused(monkeypatch):
     ("which", "wanted"),
     [("pinned", f"torch=={PINNED_TORCH}"), ("lowest", "torch==2.6"), ("newest", "torch")],
 )
-def test_a_wheel_on_this_disk_goes_before_pytorchs_index(monkeypatch, which, wanted):
+def test_a_wheel_on_this_disk_goes_before_pytorchs_index(monkeypatch, capsys, which, wanted):
     monkeypatch.setenv("COURSE_DEPS", which)
     monkeypatch.setenv("COURSE_TORCH", "cpu")
     for works, tried in (("--no-index", 1), ("--index-url", 2), ("nothing", 2)):
@@ -223,6 +223,26 @@ def test_a_wheel_on_this_disk_goes_before_pytorchs_index(monkeypatch, which, wan
         assert len(ran) == tried and all(wanted in command for command in ran)
         assert "--no-index" in ran[0] and bootstrap.CPU_TORCH not in ran[0]
         assert bootstrap.CPU_TORCH in ran[-1] or tried == 1
+        assert ("3 GB" in capsys.readouterr().err) is (works == "nothing")
+
+
+def test_the_set_up_page_tells_the_size_of_this_environment():
+    page = (ROOT / "book/setup.md").read_text("utf-8")
+    told = float(re.search(r"environment in `\.venv` \| ([\d.]+) GB", page)[1])
+    folders = os.walk(Path(sys.prefix).resolve())
+    files = (Path(folder) / name for folder, _, names in folders for name in names)
+    size = sum(path.lstat().st_size for path in files) / 1e9
+    packages = {p.metadata["Name"].lower() for p in metadata.distributions()}
+    if any("nvidia" in name for name in packages):
+        pytest.skip(f"not the CPU build: {size:.1f} GB")
+    print(f"environment in `.venv` | {size:.1f} GB")
+    assert told == pytest.approx(size, rel=0.2)
+
+
+def test_no_pin_is_for_a_gpu_only():
+    pins = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    names = [line.partition("==")[0].lower() for line in pins if "==" in line]
+    assert len(names) > 150 and not [n for n in names if re.match("nvidia|cuda|triton", n)]
 
 
 def test_nothing_is_missing_here(monkeypatch):
