@@ -133,9 +133,9 @@ def release(
         pin(tree, tag)
         if (root / "_build/assets").is_dir():  # scripts of the site: not fetched twice
             shutil.copytree(root / "_build/assets", tree / "_build/assets")
-        build(tree, pdf)
+        build_release(tree, pdf)
         out.mkdir(parents=True, exist_ok=True)
-        files = collect(tree, out, f"course-{tag.replace('/', '-')}")
+        files = gather_release(tree, out, f"course-{tag.replace('/', '-')}")
         if tagged:
             git(tree, "add", "--all")
             git(tree, "commit", "--quiet", "--message", f"Release {tag}")
@@ -188,7 +188,7 @@ def zenodo(tag: str, root: Path = ROOT) -> dict:
     return said
 
 
-def build(tree: Path, pdf: bool) -> None:
+def build_release(tree: Path, pdf: bool) -> None:
     """Make site, PDF and archives of a working tree, with its own code."""
     environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
     for verb in ("pdf" if pdf else "book", "wheel"):
@@ -197,7 +197,7 @@ def build(tree: Path, pdf: bool) -> None:
             raise RuntimeError(f"`course {verb}` failed for the release; its message is above")
 
 
-def collect(tree: Path, out: Path, name: str) -> list[Path]:
+def gather_release(tree: Path, out: Path, name: str) -> list[Path]:
     """Put the parts of a release into `out`, with their checksums; return the files."""
     files = [Path(shutil.copy(path, out)) for path in sorted((tree / "dist").iterdir())]
     files += [Path(shutil.copy(tree / name, out)) for name in ("CITATION.cff", ".zenodo.json")]

@@ -144,7 +144,7 @@ def released(repository, tmp_path_factory):
     """The files of a release with its tag."""
     out = tmp_path_factory.mktemp("out") / "new"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(release, "build", built)
+        patch.setattr(release, "build_release", built)
         files = release.release(TAG, out, tagged=True, root=repository)
     assert sorted(path.name for path in files) == sorted(path.name for path in out.iterdir())
     return out
