@@ -17,6 +17,8 @@ from typing import Any
 from course_tools.book.build import build_book
 from course_tools.checkout import ROOT
 from course_tools.shared import chromium
+from course_tools.web.export import SHOWN
+from course_utils import records
 from course_utils.data.cache import sha256_of
 from course_utils.data.sources import CHECKPOINTS
 from course_utils.writing import write_json
@@ -75,7 +77,7 @@ def take(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
         page.set_default_timeout(180_000)  # of a machine that is busy with other things
         page.goto((site / "book/playground.html").as_uri())
         taken = {name: picture(page, name, folder, say) for name in names()}
-    found = {"of": models(), "stills": taken}
+    found = {"of": shown(), "stills": taken}
     write_json(folder / "stills.json", found)
 
 
@@ -120,10 +122,13 @@ def names() -> list[str]:
     return re.findall('data-live="([^"]+)"', text)
 
 
-def models() -> dict[str, str]:
-    """SHA-256 of the models that speak in the pictures."""
+def shown() -> dict[str, str]:
+    """Digests of what the pictures show: the models that speak, and what was measured."""
     paths = {path.parent.name: path for path in sorted(CHECKPOINTS.glob("*-mini/*.safetensors"))}
-    return {name: sha256_of(path) for name, path in paths.items()}
+    measured = {name: choose(records.load(name)) for name, (_, choose) in SHOWN.items()}
+    return {name: sha256_of(path) for name, path in paths.items()} | {
+        name: records.digest(values) for name, values in measured.items()
+    }
 
 
 def page_alone(root: Path) -> Path:
