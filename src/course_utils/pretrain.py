@@ -50,7 +50,7 @@ def pretrain(
 
     Args:
         name: "bert-mini", "gpt-mini" or "t5-mini".
-        seed: of the initial weights, the order of rows, and what is hidden.
+        seed: of the initial weights, the order of rows, and what is masked.
         out: folder for the log, checkpoints to go on from, and in the end `model/` in Hugging Face
             format with the tokenizer, and `run.json`.
         documents: training and held-out texts; default the course's corpus.
@@ -90,7 +90,7 @@ def texts(row: Recipe, seed: int) -> tuple[Sequence[str], Sequence[str], str]:
 def training_batches(
     row: Recipe, documents: Sequence[str], tokenizer: Any
 ) -> Callable[[int], Batch]:
-    """Step → batch. Its rows, and what is hidden in them, depend on seed and step alone."""
+    """Step → batch. Its rows, and what is masked in them, depend on seed and step alone."""
     corrupt, seed = _corrupter(row, tokenizer), row.settings["seed"]
     rows = {n: text_rows(documents, tokenizer, n, wrapped=row.wrapped) for n in row.lengths}
 

@@ -30,7 +30,7 @@ class Recipe:
 
     BERT too was trained on short rows first (Devlin et al. 2019, app. A.2: 128 tokens for 90% of
     the steps, then 512). Ours start far shorter: attention starts out even, so that in a row of ten
-    the neighbours that tell a hidden piece are a large part of what a position sees.
+    the neighbours that tell a masked token are a large part of what a position sees.
     """
 
     build: Callable[[Any], nn.Module]

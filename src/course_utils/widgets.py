@@ -339,7 +339,7 @@ def spans(model: nn.Module, tokenizer: Any, text: str = SENTENCE) -> VBox | None
     def draw(text: str, rate: float, mean_span: float, again: int) -> str:
         ids = [i for i in piece_ids(text, tokenizer)[:200] if not is_sentinel(i)]
         if len(ids) < 2:
-            raise ValueError("Type at least two pieces: one is hidden, one is left.")
+            raise ValueError("Type at least two tokens: one is cut out, one is left.")
         drawn = {"rate": rate, "mean_span": mean_span}
         drawn["generator"] = torch.Generator().manual_seed(again)
         batch = span_corruption.corrupt(torch.tensor([ids]), **drawn, **settings)

@@ -737,12 +737,12 @@ def attention_by_torch(model, root, layer: int, head: int, causal: bool) -> torc
 
 def test_spans(figure, models):
     fig = figure("spans")
-    numbers = fig.said(r"(\d+) of (\d+) tokens hidden .* in (\d+) spans")
+    numbers = fig.said(r"(\d+) of (\d+) tokens cut out .* in (\d+) spans")
     counts = span_corruption.span_counts(int(numbers[2]), 0.15, 3.0)
     assert [int(n) for n in counts] == [int(numbers[1]), int(numbers[3])]
-    fig.slide("Share that is hidden", 3)
+    fig.slide("Share that is cut out", 3)
     fig.slide("Mean span", -2)
-    numbers = fig.said(r"(\d+) of (\d+) tokens hidden .* in (\d+) spans")
+    numbers = fig.said(r"(\d+) of (\d+) tokens cut out .* in (\d+) spans")
     counts = span_corruption.span_counts(int(numbers[2]), 0.30, 1.0)
     assert [int(n) for n in counts] == [int(numbers[1]), int(numbers[3])]
     before = fig.root.get_by_role("group", name="Input", exact=True).inner_text()

@@ -2,7 +2,7 @@
 
 MiniLM (Wang et al. 2020, arXiv 2002.10957) keeps BERT's vocabulary but lost BERT's prediction head
 when it became a sentence encoder. Here the head and the top blocks are trained to guess masked
-pieces again; embeddings and lower blocks stay as they were published.
+tokens again; embeddings and lower blocks stay as they were published.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class HeadRecipe:
     steps: int = 6000
     batch_size: int = 32
     length: int = 64  # tokens a row, with [CLS] and [SEP]
-    rate: float = 0.3  # of the pieces, hidden in training; in few steps, more targets teach more
+    rate: float = 0.3  # of the tokens, masked in training; in few steps, more targets teach more
     trained_blocks: int = 3
     learning_rate: float = 1e-3
     seed: int = 0

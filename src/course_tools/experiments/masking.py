@@ -1,4 +1,4 @@
-"""Ablations of masked language modelling: how much is hidden, how, and with or without NSP.
+"""Ablations of masked language modelling: how much is masked, how, and with or without NSP.
 
 A small BERT reads pairs [CLS] A [SEP] B [SEP] cut from the corpus, of 12 to 20 tokens: in as many
 steps of long pairs it would not leave the unigram plateau, where no condition differs from another.
@@ -128,7 +128,7 @@ def pair(ids: Tensor, generator: torch.Generator | None) -> Batch:
 
 
 def mask(pairs: Batch, generator: torch.Generator, **choice: Any) -> Batch:
-    """Pairs with tokens hidden; BERT's 15% and 80/10/10 unless `choice` says otherwise."""
+    """Pairs with tokens masked; BERT's 15% and 80/10/10 unless `choice` says otherwise."""
     inputs = dict(pairs.inputs)
     fixed = masked_lm.settings(load_tokenizer("course"))
     hidden = masked_lm.corrupt(

@@ -24,11 +24,11 @@ const sentinel = (number) => tokenizer.vocabSize - 1 - number; // they descend
 // Half to even, as in Python and in T5's code.
 const round = (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
 
-// How many of n tokens are hidden, and in how many spans: T5's rule.
+// How many of n tokens are cut out, and in how many spans: T5's rule.
 export function spanCounts(n, rate, meanSpan) {
-  const hidden = Math.min(Math.max(round(n * rate), 1), Math.max(n - 1, 0));
-  const spans = Math.max(round(hidden / meanSpan), 1);
-  return [hidden, Math.min(spans, hidden, n - hidden)];
+  const cutOut = Math.min(Math.max(round(n * rate), 1), Math.max(n - 1, 0));
+  const spans = Math.max(round(cutOut / meanSpan), 1);
+  return [cutOut, Math.min(spans, cutOut, n - cutOut)];
 }
 
 // Cut `items` into `parts` stretches of at least one, each way equally likely.
@@ -44,14 +44,14 @@ function cut(items, parts, random) {
 
 // Inputs and targets of a text, and its spans: [{start, end}].
 export function corruptSpans(ids, rate, meanSpan, random) {
-  const [hidden, count] = spanCounts(ids.length, rate, meanSpan);
+  const [cutOut, count] = spanCounts(ids.length, rate, meanSpan);
   if (count < 1) return { inputs: [...ids, EOS], targets: [EOS], spans: [] };
-  const [keptLengths, hiddenLengths] = [
-    cut(ids.length - hidden, count, random),
-    cut(hidden, count, random),
+  const [keptLengths, cutLengths] = [
+    cut(ids.length - cutOut, count, random),
+    cut(cutOut, count, random),
   ];
   let [place, inputs, targets, spans] = [0, [], [], []];
-  hiddenLengths.forEach((length, number) => {
+  cutLengths.forEach((length, number) => {
     const start = place + keptLengths[number];
     inputs.push(...ids.slice(place, start), sentinel(number));
     targets.push(sentinel(number), ...ids.slice(start, start + length));
@@ -106,10 +106,10 @@ export function spans() {
     fill(shown.inputs, words(made.inputs));
     fill(shown.targets, words(made.targets));
     fill(shown.mended, el("p", { class: "live-note" }, "What T5 writes comes here."));
-    const hidden = made.spans.reduce((sum, { start, end }) => sum + end - start, 0);
-    const share = ids.length ? Math.round((100 * hidden) / ids.length) : 0;
+    const cutOut = made.spans.reduce((sum, { start, end }) => sum + end - start, 0);
+    const share = ids.length ? Math.round((100 * cutOut) / ids.length) : 0;
     said.textContent =
-      `${hidden} of ${ids.length} tokens hidden (${share}%) in ${made.spans.length} spans. ` +
+      `${cutOut} of ${ids.length} tokens cut out (${share}%) in ${made.spans.length} spans. ` +
       `T5 reads ${made.inputs.length} tokens and learns from ${made.targets.length}.`;
   };
   const mend = async () => {
@@ -147,7 +147,7 @@ export function spans() {
   };
   const field = textField("Your text", TEXT, begin, 3);
   const share = slider(
-    "Share that is hidden",
+    "Share that is cut out",
     { min: 5, max: 60, step: 5, value: 15, say: (v) => `${v}%` },
     (v) => {
       rate = v / 100;
