@@ -7,10 +7,13 @@ counted: code, formulas, names (T5, 80/10/10), numbers of sections, figures and 
 exercises, years, and counts up to twelve.
 """
 
+import json
 import re
 
 import pytest
-from chapter import FINISHED, Chapter, source
+from chapter import FINISHED, ROOT, Chapter, source
+
+from course_utils.cost import Hardware, train_flops
 
 NAMES = r"""
     `[^`]*` | \$\$.*?\$\$ | \$[^$]*\$ | <[^>]*>               # code, formulas, tags
@@ -72,3 +75,18 @@ def test_a_number_from_nowhere_is_found():
     assert unsourced("It gains 30–50% on rare words.") and unsourced("| speed | 95 |")
     assert not unsourced("It has 110M weights {cite:p}`devlin-2019-bert`, and T5 has 3 sizes.")
     assert not unsourced("In segments of 64 pieces, 15% are hidden.", "pack(ids, 64, rate=0.15)")
+
+
+def test_a_quantity_is_the_same_number_on_every_page():
+    """What BERT-base cost: in 9.1, in the appendix, and in the live figure and its still."""
+    fits = Hardware(peak=300e12, used=0.33, price=2.0)
+    flops = train_flops(110e6, 42.6e9)
+    hours, dollars = f"{fits.hours(flops):.0f}", f"{fits.price_of(flops):.0f}"
+    shown = Chapter("09_1_pretraining_revolution").output_of("pre-training BERT-base")
+    assert f"| {hours} hours | ${dollars} |" in shown
+    appendix = (ROOT / "book/appendix_e_cost.md").read_text("utf-8")
+    assert f"`{hours} hours, {dollars} dollars`" in appendix
+    still = json.loads((ROOT / "book/site/style/stills/stills.json").read_text("utf-8"))
+    assert f" {dollars} dollars" in still["stills"]["cost"]["alt"]
+    script = (ROOT / "book/site/live/page/cost.js").read_text("utf-8")
+    assert "110e6, 42.6e9, 1]" in script and "used: 33," in script

@@ -881,7 +881,7 @@ def test_cost(figure):
     fig = figure("cost")
     fig.said("2.8·10¹⁹ FLOPs")
     machine = Hardware(peak=300e12, used=0.33, price=2.0)
-    flops = train_flops(110e6, 43e9)
+    flops = train_flops(110e6, 42.6e9)
     assert f"{machine.price_of(flops):.0f} dollars" in fig.root.inner_text()
     assert f"{machine.hours(flops) / 24:.2f} days" in fig.root.inner_text()
     fig.choose("A published run", "GPT-3 (Brown et al. 2020)")

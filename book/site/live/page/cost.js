@@ -7,8 +7,8 @@ import { inWords, scientific } from "./scaling.js";
 // name, parameters, tokens, share of the weights that a token passes (T5: one stack of two). Sizes
 // and tokens are those of the papers named, see Appendix E.
 const PRESETS = [
-  ["BERT-base (Devlin et al. 2019)", 110e6, 43e9, 1],
-  ["BERT-large (Devlin et al. 2019)", 340e6, 43e9, 1],
+  ["BERT-base (Devlin et al. 2019)", 110e6, 42.6e9, 1],
+  ["BERT-large (Devlin et al. 2019)", 340e6, 42.6e9, 1],
   ["T5 baseline (Raffel et al. 2020)", 220e6, 34e9, 0.5],
   ["GPT-3 (Brown et al. 2020)", 175e9, 300e9, 1],
   ["Chinchilla (Hoffmann et al. 2022)", 70e9, 1.4e12, 1],
@@ -34,7 +34,7 @@ export function timeInWords(hours) {
 export function cost() {
   const given = {
     parameters: 110e6,
-    tokens: 43e9,
+    tokens: 42.6e9,
     share: 1,
     peak: 300,
     used: 33,
