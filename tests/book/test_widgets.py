@@ -162,7 +162,7 @@ def test_spans(models):
     control(box, "Mean span").value = 1.0
     assert "<extra_id_1>" in answer(box) and answer(box) != before
     control(box, "Text").value = "a"
-    assert "at least two pieces" in answer(box)
+    assert "at least two tokens" in answer(box)
 
 
 def test_every_control_does_something(models):
