@@ -25,9 +25,9 @@ from course_utils.objectives import OBJECTIVES, Batch
 from course_utils.recipes import Recipe, seeded
 from course_utils.sentence_scores import judge, scorer_of
 from course_utils.training.finetune import batches, finetune, loss_and_accuracy
-from course_utils.training.flops import training_flops
+from course_utils.training.flops import optimizer_flops, training_flops
 from course_utils.training.loop import objective_loss, train, validator
-from course_utils.training.optim import TrainConfig, make_optimizers, optimizer_flops
+from course_utils.training.optim import TrainConfig, make_optimizers
 
 FLOPS = 1e16  # of each
 TINY_FLOPS = 4e9

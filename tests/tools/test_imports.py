@@ -44,7 +44,6 @@ LAYERS = (
     "course_tools.checkout",
     "course_tools.shared",
     "course_tools.offline",
-    "course_tools.release",
     "course_tools.house",
     "course_tools.bench",
     "course_tools.full_size",
@@ -54,6 +53,7 @@ LAYERS = (
     "course_tools.doctor",  # it starts a jail
     "course_tools.web",
     "course_tools.book",
+    "course_tools.release",
     "course_tools.cli",
 )
 APART = [("course_utils.objectives", "course_utils.models"), ("course_utils", "course_tools")]

@@ -11,8 +11,9 @@ from project_copy import ROOM
 import course_utils
 
 PACKAGE = Path(course_utils.__file__).parent
-# Weights in and out, kernels and checkpoints are machinery: a reader of the chapters skips them.
-MACHINERY = {"huggingface.py", "fast.py", "checkpoint.py"}
+# Weights in and out, kernels, checkpoints and the optimizer of long runs are machinery: a reader of
+# the chapters skips them.
+MACHINERY = {"huggingface.py", "fast.py", "checkpoint.py", "muon.py"}
 CORE = [
     file
     for part in ("models", "objectives", "training")

@@ -1063,7 +1063,7 @@ def test_nothing_jumps_when_the_stills_come(browser, site):
 def test_every_figure_has_a_still_of_what_it_shows():
     """Fails when a mini or a record that is shown is new, or a figure: then `course web stills`."""
     taken = json.loads(STILLS.read_text("utf-8"))
-    assert taken["of"] == stills.shown()
+    assert taken["of"] == stills.displayed()
     assert set(taken["stills"]) == set(NAMES)
     for name, still in taken["stills"].items():
         data = (stills.FOLDER / f"{name}.png").read_bytes()

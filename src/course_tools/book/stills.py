@@ -77,7 +77,7 @@ def take(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
         page.set_default_timeout(180_000)  # of a machine that is busy with other things
         page.goto((site / "book/playground.html").as_uri())
         taken = {name: picture(page, name, folder, say) for name in names()}
-    found = {"of": shown(), "stills": taken}
+    found = {"of": displayed(), "stills": taken}
     write_json(folder / "stills.json", found)
 
 
@@ -122,7 +122,7 @@ def names() -> list[str]:
     return re.findall('data-live="([^"]+)"', text)
 
 
-def shown() -> dict[str, str]:
+def displayed() -> dict[str, str]:
     """Digests of what the pictures show: the models that speak, and what was measured."""
     paths = {path.parent.name: path for path in sorted(CHECKPOINTS.glob("*-mini/*.safetensors"))}
     measured = {name: choose(records.load(name)) for name, (_, choose) in SHOWN.items()}

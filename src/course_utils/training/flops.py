@@ -4,6 +4,8 @@ from torch import nn
 
 from course_utils.models.layers import CrossAttention, SelfAttention
 from course_utils.objectives.batch import Batch
+from course_utils.training.checkpoint import Optimizers
+from course_utils.training.muon import Muon
 
 
 def training_flops(model: nn.Module, batch: Batch) -> float:
@@ -51,10 +53,15 @@ def num_tokens(batch: Batch) -> int:
     return total
 
 
-def batch_counts(model: nn.Module, batch: Batch) -> dict[str, float]:
+def optimizer_flops(optimizers: Optimizers) -> float:
+    """FLOPs of one step: the products of Muon; AdamW's few a weight count as nothing."""
+    return sum(each.flops() for each in optimizers.values() if isinstance(each, Muon))
+
+
+def step_counts(model: nn.Module, batch: Batch, optimizers: Optimizers) -> dict[str, float]:
     """What a step on this batch reads, predicts and computes."""
     return {
         "tokens": num_tokens(batch),
         "predicted": batch.num_predicted,
-        "flops": training_flops(model, batch),
+        "flops": training_flops(model, batch) + optimizer_flops(optimizers),
     }

@@ -31,13 +31,8 @@ from course_utils.objectives import causal_lm, masked_lm, span_corruption
 from course_utils.objectives.batch import Batch
 from course_utils.speed import has_bf16, matmul_peak
 from course_utils.training import checkpoint
-from course_utils.training.flops import batch_counts
-from course_utils.training.optim import (
-    TrainConfig,
-    make_optimizers,
-    optimizer_flops,
-    set_learning_rate,
-)
+from course_utils.training.flops import step_counts
+from course_utils.training.optim import TrainConfig, make_optimizers, set_learning_rate
 
 # The loss of a batch: its mean over the predicted tokens, in nats. A loss of two terms is a dict,
 # {"token": mean over predicted tokens, "row": mean over rows}; their sum is what is minimised.
@@ -240,9 +235,7 @@ class _Run:
                 batch = batch_at(self.result.step)
                 now = self.step(self.result.step, batch)
                 now["seconds"] = time.perf_counter() - start
-                counts = batch_counts(self.model, batch)
-                counts["flops"] += optimizer_flops(self.optimizers)
-                self.result.count(now | counts)
+                self.result.count(now | step_counts(self.model, batch, self.optimizers))
                 self.after_step(validate)
         if self.best:
             self.model.load_state_dict(self.best)

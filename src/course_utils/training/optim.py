@@ -184,11 +184,6 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.op
     return optimizers
 
 
-def optimizer_flops(optimizers: dict[str, torch.optim.Optimizer]) -> float:
-    """FLOPs of one step: the products of Muon; AdamW's few a weight count as nothing."""
-    return optimizers["muon"].flops() if "muon" in optimizers else 0.0
-
-
 def freeze(model: nn.Module, what: str) -> int:
     """Stop training a part of a model; call it before `train`. Returns the weights still trained.
 
