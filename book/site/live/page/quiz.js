@@ -39,15 +39,20 @@ function follow(questions) {
       reset,
     );
   };
-  const answered = (question) => () => {
-    const right = question.querySelector(".Feedback.Correct, .Feedback.correct");
-    if (!right || done.includes(keyOf(question))) return;
-    save(key, (done = [...done, keyOf(question)]));
-    show();
+  // The choice itself says whether it is right: by the time the feedback stands there, a quick
+  // reader may have chosen again.
+  const answered = (question) => (event) => {
+    const chosen = event.target.closest("[data-correct]")?.dataset.correct === "true";
+    setTimeout(() => {
+      const right = chosen || question.querySelector(".Feedback.Correct, .Feedback.correct");
+      if (!right || done.includes(keyOf(question))) return;
+      save(key, (done = [...done, keyOf(question)]));
+      show();
+    });
   };
   for (const question of questions) {
-    question.addEventListener("click", () => setTimeout(answered(question)));
-    question.addEventListener("change", () => setTimeout(answered(question)));
+    question.addEventListener("click", answered(question));
+    question.addEventListener("change", answered(question));
   }
   // What was answered on an earlier visit is answered again, so that page and count agree.
   for (const question of questions) {
