@@ -18,7 +18,7 @@ import yaml
 from course_tools.grading import cases, exercises, references, report, selftest
 from course_tools.grading.collect import Found, owner, safe
 from course_tools.grading.grade import Setup, Stopped, canary, status
-from course_tools.grading.judge import ELSEWHERE, Mark, load_hidden
+from course_tools.grading.judge import ELSEWHERE, Mark, load_hidden, reference
 from course_tools.grading.notebook import Submission, Unreadable
 from course_utils import grading
 from course_utils.grading import cases as stored_cases
@@ -32,13 +32,15 @@ from course_utils.grading.session import Session
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTIONS, EXERCISES, BANKS = ROOT / "solutions", ROOT / "exercises", ROOT / "tests/grading/answers"
 ITEMS = list(all_items().values())
-LOST = ("wrong", "missing", "crashed", "timed out")
+RUBRICS = report.rubrics_in(SOLUTIONS / "hidden")
+LOST = ("partly right", "wrong", "missing", "crashed", "timed out")
 
 
 def judged(item, *more, folder=SOLUTIONS, seed=0):
     """Marks of a notebook of the project, with cells added at its end; in this process."""
     cells = Submission.read(folder / f"{item.notebook}.ipynb").graded
-    return selftest.here(item, load_hidden(SOLUTIONS / "hidden", item), [*cells, *more], seed)
+    hidden, right = load_hidden(SOLUTIONS / "hidden", item), reference(SOLUTIONS, item)
+    return selftest.here(item, hidden, [*cells, *more], seed, right)
 
 
 def computed(marks):
@@ -180,7 +182,7 @@ def test_a_name_belongs_to_one_item():
 def test_hints_are_sentences_for_students(item):
     for part in item.parts.values():
         assert part.points > 0 and part.title and part.name.startswith(f"{item.name}.")
-        assert part.rubric or not part.is_text
+        assert (part.name in RUBRICS) is part.is_text
 
 
 # -- mutants of the reference ----------------------------------------------------------------------
@@ -693,7 +695,7 @@ def write_reports(out, students, **more):
     """Write all reports for results of these students."""
     found = [Found(student, Path("x"), "T1") for student in students]
     results = {(student, "T1"): result(student, **more) for student in students}
-    return report.write_all(out, found, {"T1": all_items()["T1"]}, [], results)
+    return report.write_all(out, found, {"T1": all_items()["T1"]}, [], results, RUBRICS)
 
 
 def table(path):
@@ -740,7 +742,7 @@ def test_marks_of_another_exercise_stay_in_the_table(tmp_path):
     """Grading T2 into the same folder must not delete what a person wrote about T1."""
     write_reports(tmp_path, ["ann", "bob"])
     give(tmp_path, {"ann": "2"})
-    report.write_all(tmp_path, [Found("ann", Path("x"))], {"T2": all_items()["T2"]}, [], {})
+    report.write_all(tmp_path, [Found("ann", Path("x"))], {"T2": all_items()["T2"]}, [], {}, {})
     assert [row["marks"] for row in table(tmp_path / "free_text.csv")] == ["2", ""]
     write_reports(tmp_path, ["ann", "bob"])
     assert table(tmp_path / "marks.csv")[0]["T1 status"] == "graded"

@@ -21,7 +21,7 @@ from course_tools.grading.cgroup import HOW, Group
 from course_tools.grading.collect import Found, collect
 from course_tools.grading.jail import Jail, Limits, NoJail, exposed
 from course_tools.grading.jailed import TICK, Jailed
-from course_tools.grading.judge import Mark, judge, load_hidden
+from course_tools.grading.judge import Mark, judge, judge_again, load_hidden, reference
 from course_tools.grading.notebook import Submission, Unreadable, read_bytes
 from course_tools.grading.suspicious import suspicious
 from course_utils.grading import item as item_module
@@ -100,6 +100,7 @@ def run(item: Item, cells: Sequence[str], setup: Setup) -> dict:
         marks = judge(item, hidden, student, seed)
         texts = {mark.part: free_text(student, item, mark) for mark in marks}
         notes = [f"{student.cells[n].where}: {t}" for n, t in sorted(student.notes.items())]
+        judge_again(item, hidden, student, seed, marks, reference(setup.solutions, item))
     return {
         "status": status(marks),
         "marks": [mark.plain() for mark in marks],
@@ -208,7 +209,8 @@ def grade_folder(
     results = load(out, found) | other_results(out, used)
     graded = {name for _, name in results} | set(used)
     columns = {name: item for name, item in all_items().items() if name in graded}
-    return report.write_all(out, found, columns, known_students(out, roster), results)
+    rubrics = report.rubrics_in(setup.solutions / "hidden")
+    return report.write_all(out, found, columns, known_students(out, roster), results, rubrics)
 
 
 def other_results(out: Path, used: list[str]) -> dict[tuple[str, str], dict]:

@@ -213,6 +213,13 @@ class Jailed(Student):
             except Died:
                 self.deaths += 1
 
+    def lend(self, cells: Sequence[str], names: Sequence[str]) -> None:
+        """Put right answers in place of the student's; a worker that starts anew gets them, too."""
+        cell = Cell("# right answers to earlier parts")
+        cell.lent = {"cells": list(cells), "names": list(names)}
+        self.cells.append(cell)
+        self.run(len(self.cells) - 1)
+
     def warming(self, arguments: dict) -> float:
         """Seconds that a worker gets once, to import what its first made object needs."""
         made = any(isinstance(a, dict) and "made" in a for a in arguments.get("args", ()))
@@ -300,7 +307,7 @@ class Jailed(Student):
         before = self.spent
         try:
             seconds = min(limits.cell, room) if new and whole else limits.cell
-            reply = self.request("run", run, seconds)
+            reply = self.request("lend" if cell.lent else "run", cell.lent or run, seconds)
         except Died as death:
             (self.cut if whole else self.skipped).add(number)
             what = "only its definitions were taken" if whole else "it was left out"

@@ -33,6 +33,7 @@ class Cell(str):
     """The source of a cell, with its number among the notebook's code cells, from 1 on."""
 
     number = 0  # 0 where it was no code cell: it runs only if it is Python
+    lent: dict | None = None  # cells and names of right answers, where it stands for those
 
     @classmethod
     def numbered(cls, source: str, number: int) -> Cell:

@@ -8,6 +8,7 @@ import html
 import io
 import json
 import re
+import string
 from pathlib import Path
 
 from course_tools.grading.collect import Found
@@ -20,20 +21,16 @@ UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
 )
 FORMULA = re.compile(r"((?:\A|[;\t\n])[\s'\"]*)(?=[=+\-@|＝＋－＠﹢﹣﹫−])")
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width"><title>{student}</title>
-<style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;
-margin:2rem auto;padding:0 1rem}}pre{{white-space:pre-wrap;overflow-wrap:anywhere}}
-article{{border-left:4px solid #b3261e;padding:0 0 0 1rem;margin:1rem 0}}
-article.right{{border-color:#2e7d32}}article.open{{border-color:#8a6d00}}h3{{margin:0}}
-p{{margin:.3rem 0}}h1,h2,h3,p{{overflow-wrap:anywhere}}</style>
-<main><h1>{student}</h1>{body}</main></html>
-"""
+PAGE = string.Template(Path(__file__).with_name("feedback.html").read_text("utf-8"))
 
 
 def write_all(
-    out: Path, found: list[Found], items: dict[str, Item], roster: list[str], results: Results
+    out: Path,
+    found: list[Found],
+    items: dict[str, Item],
+    roster: list[str],
+    results: Results,
+    rubrics: dict[str, str],
 ) -> bool:
     """Write every report; returns whether all students of all items are graded."""
     merge(out, results)
@@ -43,7 +40,7 @@ def write_all(
     write_text(out / "marks.csv", table(marks(students, items, results)), private=True)
     write_text(out / "canvas.csv", table(canvas(students, items, results)), private=True)
     write_text(out / "suspicious.csv", table(suspicious_rows(results)), private=True)
-    write_text(out / "free_text.csv", table(free_texts(out, items, results)), private=True)
+    write_text(out / "free_text.csv", table(free_texts(out, items, results, rubrics)), private=True)
     whole = all(results[s, i]["status"] == "graded" for s in students for i in items)
     for student in students:
         mine = [results[student, item] for item in items]
@@ -180,7 +177,16 @@ def given(out: Path) -> dict[str, dict[str, str]]:
     return {row["key"]: {n: (row.get(n) or "").strip() for n in FREE} for row in rows}
 
 
-def free_texts(out: Path, items: dict[str, Item], results: Results) -> list[list[str]]:
+def rubrics_in(hidden: Path) -> dict[str, str]:
+    """The rubric of each free text, by its part, from the instructors' folder."""
+    text = (hidden / "rubrics.md").read_text("utf-8")
+    pieces = re.split(r"^## (\S+)$", text, flags=re.MULTILINE)[1:]
+    return {part: rubric.strip() for part, rubric in zip(pieces[::2], pieces[1::2], strict=True)}
+
+
+def free_texts(
+    out: Path, items: dict[str, Item], results: Results, rubrics: dict[str, str]
+) -> list[list[str]]:
     """Every free text with its rubric, and the mark if a person gave one.
 
     Marks of texts that are not graded this time stay at the end: a person's work is not deleted.
@@ -191,8 +197,9 @@ def free_texts(out: Path, items: dict[str, Item], results: Results) -> list[list
             code, about = text_key(student, part, text), items[item].parts[part]
             row = done.pop(code, {})
             mark = [row.get("marks", ""), row.get("comment", "")]
-            rubric = " ".join(about.rubric.split())
-            rows.append([student, part, number(about.points), *mark, rubric, text, code])
+            rows.append(
+                [student, part, number(about.points), *mark, rubrics.get(part, ""), text, code]
+            )
     kept = [row for row in done.values() if row["marks"] or row["comment"]]
     return rows + [[row[name] for name in FREE] for row in kept]
 
@@ -232,7 +239,7 @@ def page(student: str, mine: list[dict]) -> str:
     body = "".join(section(result) for result in mine if result["status"] != "missing")
     if absent := [result["item"] for result in mine if result["status"] == "missing"]:
         body += f"<p>Nothing was handed in for {html.escape(', '.join(absent))}.</p>"
-    return PAGE.format(student=html.escape(visible(student)), body=visible(body))
+    return PAGE.substitute(student=html.escape(visible(student)), body=visible(body))
 
 
 def section(result: dict) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -18,8 +19,8 @@ from course_tools.grading.cases import Hidden
 from course_tools.grading.grade import Setup
 from course_tools.grading.jail import Jail
 from course_tools.grading.jailed import START, Jailed, numbered
-from course_tools.grading.judge import Mark, judge, load_hidden
-from course_tools.grading.notebook import Cell, Submission
+from course_tools.grading.judge import Mark, judge, judge_again, load_hidden, reference
+from course_tools.grading.notebook import Cell
 from course_utils.grading.item import Item, Notebook
 
 
@@ -52,8 +53,13 @@ def load_bank(folder: Path, item: Item) -> list[Answer]:
     return load_module(path, f"bank_{item.name}").BANK
 
 
-def here(item: Item, hidden: Hidden, cells: list[str], seed: int = 0) -> list[Mark]:
-    """Judge cells in this process: for our own answers only, never for a student's."""
+def here(
+    item: Item, hidden: Hidden, cells: list[str], seed: int = 0, right: Sequence[Cell] = ()
+) -> list[Mark]:
+    """Judge cells in this process: for our own answers only, never for a student's.
+
+    Lost parts are judged again if there are the cells of a `right` solution.
+    """
     student = Notebook({"__name__": "__main__"})
     with (
         contextlib.redirect_stdout(io.StringIO()),
@@ -63,7 +69,9 @@ def here(item: Item, hidden: Hidden, cells: list[str], seed: int = 0) -> list[Ma
         for number, cell in enumerate(cells):
             run = {"source": cell, "label": f"<cell {number}>"}
             student.session.handle({"do": "run", "with": run})
-        return judge(item, hidden, student, seed)
+        marks = judge(item, hidden, student, seed)
+        judge_again(item, hidden, student, seed, marks, right)
+        return marks
 
 
 class Copies(Jailed):
@@ -90,6 +98,7 @@ class Copies(Jailed):
             for number in range(len(self.solution), len(self.cells)):
                 self.run(number)
         marks = judge(self.item, self.hidden, self, self.seed)
+        judge_again(self.item, self.hidden, self, self.seed, marks, self.solution)
         if self.worker and self.worker is first:
             self.request("end", {}, START)
         elif self.worker:  # started for this answer alone
@@ -115,8 +124,3 @@ def faults(answer: Answer, marks: list[Mark]) -> list[str]:
         if lost and words and words not in mark.feedback:
             found.append(f"{mark.part}: the hint says {mark.feedback!r}")
     return found
-
-
-def reference(solutions: Path, item: Item) -> list[Cell]:
-    """The cells of the reference solution that grading runs."""
-    return Submission.read(solutions / f"{item.notebook}.ipynb").graded

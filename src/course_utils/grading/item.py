@@ -42,6 +42,11 @@ class Student:
     def settle(self) -> None:
         """Come to rest before another part is judged, so that it pays for no other's deeds."""
 
+    def lend(self, cells: Sequence[str], names: Sequence[str]) -> None:
+        """Put answers in place of the student's: what these cells define under these names."""
+        with contextlib.suppress(Wrong):
+            self.ask("lend", cells=list(cells), names=list(names))
+
     def missing(self, names: Sequence[str]) -> list[str]:
         """Those of `names` that are not defined, or still `...`."""
         return [n for n, there in zip(names, self.ask("has", names=list(names)), strict=True)
@@ -161,7 +166,6 @@ class Part:
     points: float
     names: tuple[str, ...]
     judge: Judge | None = None
-    rubric: str = ""
     is_record: bool = False
 
     @property
@@ -212,14 +216,15 @@ class Item:
 
         return add
 
-    def text(self, name: str, title: str, points: float, answer: str, rubric: str) -> None:
-        """Add a part that is free text in the variable `answer`."""
-        self.parts[name] = Part(name, title, points, (answer,), None, rubric)
+    def text(self, name: str, title: str, points: float, answer: str) -> None:
+        """Add a part that is free text in the variable `answer`; its rubric lies elsewhere."""
+        self.parts[name] = Part(name, title, points, (answer,))
 
 
 # -- judging a call ----------------------------------------------------------------------------
 
 IN_PLACE = "Your function changes what it was given; work on a copy."
+SHARED = "Every call returns the very same list, filled anew; make a new one in each call."
 NO_GRADIENT = (
     "Training cannot follow this number back to the logits: return a tensor that was computed from "
     "them, without `.item()`, `float`, `.detach()` or numpy on the way."
@@ -246,9 +251,10 @@ def check_call(
         function: its name.
         ban: functions it may not use.
         again: the hint if a second call gives something else.
-        rtol: relative tolerance of numbers.
-        atol: absolute tolerance of numbers.
+        rtol: relative tolerance of numbers, unless the case has its own.
+        atol: absolute tolerance of numbers, likewise.
     """
+    rtol, atol = case.get("rtol", rtol), case.get("atol", atol)
     with otherwise(case):
         got = called(student, function, case, ban=ban, again=again)
         call = f"{function}, all calls" if "calls" in case else call_of(function, case["args"])
@@ -281,6 +287,14 @@ def check_gradient(student: Student, case: Case, function: str) -> None:
         if wrong.kind != "wrong":
             raise
         raise Wrong(NO_GRADIENT, wrong.detail) from wrong
+
+
+def check_fresh(student: Student, function: str, args: Sequence) -> None:
+    """Raise Wrong if a call with other arguments changes what the call before it returned."""
+    kept = student.keep(function, *args)
+    before = student.call(".__str__", kept)
+    student.call(function, *(arg[::-1] if isinstance(arg, list) else arg for arg in args))
+    require(student.call(".__str__", kept) == before, SHARED)
 
 
 @contextlib.contextmanager
@@ -362,7 +376,8 @@ def same(got: Any, want: Any, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
     if left is None or left.shape != right.shape or (left.dtype == bool) != (right.dtype == bool):
         return False
     if right.dtype.kind in "biu":  # whole numbers are equal or not; 19.0 equals 19
-        return np.array_equal(left, right)
+        exact = left.dtype.kind != "f" or bool((np.abs(left) < 2**53).all())
+        return exact and np.array_equal(left, right)
     return bool(np.allclose(left, right, rtol=rtol, atol=atol, equal_nan=True))
 
 

@@ -6,13 +6,19 @@ number can be what it is called, and that the numbers agree with each other.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from course_utils.grading.item import Student, Wrong, as_array, require, short
 
+OTHER_RUN = "the record gives another accuracy than these labels have: copy both from one run."
 PERCENT = "An accuracy is a share between 0 and 1, not a percentage."
 
 
@@ -55,4 +61,25 @@ def numbers(value: Any, what: str, length: int | None = None) -> np.ndarray:
     found = np.asarray(array, dtype=float)
     require(length in (None, len(found)), f"{what} is to hold {length} numbers.")
     require(bool(np.isfinite(found).all()), f"{what} holds a number that is not finite.")
+    return found
+
+
+@cache
+def rows(name: str, split: str, count: int) -> dict[str, list]:
+    """The examples that a record is about, as the notebook draws them on every machine."""
+    from course_utils.data.sources import load_dataset
+
+    quiet = contextlib.redirect_stdout(io.StringIO())
+    with quiet, patch.dict(os.environ, {"COURSE_MODELS": "offline"}):
+        return load_dataset(name)[split].shuffle(seed=0)[:count]
+
+
+def guesses(value: Any, what: str, truth: Sequence[int], accuracy: float) -> list[int]:
+    """Labels that a run gave, a digit a text; raises Wrong unless so many of them are right."""
+    known = {str(label) for label in truth}
+    fits = isinstance(value, str) and len(value) == len(truth) and set(value) <= known
+    require(fits, f"{what} is a string with one digit, the label, for each of the texts.")
+    found = [int(digit) for digit in value]
+    right = np.mean([guess == label for guess, label in zip(found, truth, strict=True)])
+    require(abs(float(right) - accuracy) < 1e-3, f"{what}: {OTHER_RUN}")
     return found

@@ -55,6 +55,15 @@ class Session:
         self.cells = self.cells or Cells(self.names)
         self.cells.run(source, label, whole, again, prose)
 
+    def do_lend(self, cells: list[str], names: list[str]) -> None:
+        """Let names mean what these cells, which run by themselves, define."""
+        found: dict[str, Any] = {}
+        runner = Cells(found)
+        for number, cell in enumerate(cells):
+            with contextlib.suppress(Exception):
+                runner.run(cell, f"<lent {number}>", True, False, False)
+        self.names |= {name: found[name] for name in names if name in found}
+
     def do_has(self, names: list[str]) -> list[bool]:
         """Tell which names are defined; `...` counts as not."""
         return [self.names.get(name, ...) is not ... for name in names]

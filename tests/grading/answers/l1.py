@@ -4,6 +4,7 @@ from course_tools.grading.references import l1 as mistakes
 from course_tools.grading.selftest import right, wrong
 from course_utils.grading.item import IN_PLACE
 from course_utils.grading.items import l1
+from course_utils.grading.recorded import OTHER_RUN
 
 STATES = """
 def layer_states(model, input_ids, attention_mask):
@@ -343,4 +344,12 @@ def where_it_looks(attention, mask):
     parts = [torch.einsum("bhij,ij,bi->h", attention, w, mask.float()) for w in places]
     return torch.stack(parts, 1) / mask.sum()""",
     ),
+    wrong("an invented accuracy", RECORD + "'bert mean': 0.586})", {"L1.7": OTHER_RUN}),
+    wrong(
+        "invented labels",
+        RECORD + "'gpt first': recorded_L1['gpt mean'], 'guesses': recorded_L1['guesses'] | "
+        "{'gpt first': recorded_L1['guesses']['gpt mean']}})",
+        {"L1.7": l1.IMPOSSIBLE},
+    ),
+    wrong("without labels", RECORD + "'guesses': {}})", {"L1.7": l1.LABELS}),
 ]

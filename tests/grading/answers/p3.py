@@ -2,8 +2,9 @@
 
 from course_tools.grading.references import p3 as mistakes
 from course_tools.grading.selftest import right, wrong
-from course_utils.grading.item import IN_PLACE, NO_GRADIENT
+from course_utils.grading.item import IN_PLACE, NO_GRADIENT, SHARED
 from course_utils.grading.items import p3
+from course_utils.grading.recorded import OTHER_RUN
 
 EXAMPLE = """
 def training_example(prompt_ids, answer_ids, end_id, max_length):
@@ -114,7 +115,11 @@ BANK = [
         {"P3.6": mistakes.LEFT_PADDING},
     ),
     wrong("words reversed", "LABEL_WORDS = [' good', ' bad']", {"P3.1": p3.REVERSED}),
-    right("words of one's own", "LABEL_WORDS = [' thumbs down', ' delightful']"),
+    right(
+        "words of one's own",
+        "LABEL_WORDS = [' thumbs down', ' delightful']\n" + RECORD + "'untrained scores': "
+        "[[-29.315, -24.831], [-29.271, -23.813], [-28.103, -23.812]]})",
+    ),
     wrong("one word", "LABEL_WORDS = [' good']", {"P3.1": p3.TWO_WORDS}),
     wrong("same beginning", "LABEL_WORDS = [' good', ' good enough']", {"P3.1": p3.SAME_WORD}),
     wrong(
@@ -273,7 +278,10 @@ def predict_labels(model, prompts, label_ids, pad_id):
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([prompt])).logits[0, -1]
         found.append(max(range(len(label_ids)), key=lambda k: float(logits[label_ids[k]])))
-    return found""",
+    return found
+"""
+        + RECORD
+        + "'untrained scores': [[-11.242, -7.609], [-9.585, -7.544], [-10.299, -8.2]]})",
     ),
     right(
         "loss by hand, scores in one batch",
@@ -346,5 +354,21 @@ def training_example(prompt_ids, answer_ids, end_id, max_length):
         made(COLLATE, BATCH).replace(
             "for i, _ in examples)\n", "for i, _ in examples) + 7 & -8\n", 1
         ),
+    ),
+    wrong("an invented accuracy", RECORD + "'generation accuracy': 0.66})", {"P3.7": OTHER_RUN}),
+    wrong(
+        "invented scores",
+        RECORD + "'untrained scores': [[-9.1, -8.7], [-9.4, -8.2], [-8.9, -9.3]]})",
+        {"P3.7": p3.ANOTHER},
+    ),
+    wrong(
+        "one list for all examples",
+        """kept = [[], []]
+def training_example(prompt, answer, end, room):
+    prompt = prompt[max(0, len(prompt) + len(answer) + 1 - room):]
+    kept[0][:] = [*prompt, *answer, end]
+    kept[1][:] = [-100] * len(prompt) + [*answer, end]
+    return kept""",
+        {"P3.2": SHARED},
     ),
 ]

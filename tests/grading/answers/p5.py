@@ -2,7 +2,7 @@
 
 from course_tools.grading.references import p5 as mistakes
 from course_tools.grading.selftest import right, wrong
-from course_utils.grading.item import IN_PLACE, NO_GRADIENT
+from course_utils.grading.item import IN_PLACE, NO_GRADIENT, SHARED
 from course_utils.grading.items import p5
 
 PAIR = """
@@ -395,5 +395,36 @@ def shift_right(labels, start, pad):
         "no gradient",
         LOSS.format(result="cross_entropy(z.flatten(0, 1), y.flatten()).detach()"),
         {"P5.3": NO_GRADIENT},
+    ),
+    wrong(
+        "an invented lead",
+        RECORD + "'lead': {'rouge1': 0.31, 'rouge2': 0.11, 'rougeL': 0.24}})",
+        {"P5.8": p5.LEAD},
+    ),
+    wrong(
+        "an invented score",
+        RECORD + "'model 2': recorded_P5['model 2'] | {'rouge1': 0.21}})",
+        {"P5.8": p5.MEAN_OF_EACH},
+    ),
+    wrong(
+        "invented summaries",
+        RECORD + "'model 1': recorded_P5['model 1'] | {'first': ['A storm in the north.'] * 3}})",
+        {"P5.8": p5.ANOTHER},
+    ),
+    wrong(
+        "one pair for all texts",
+        """kept = [[], []]
+def summarization_pair(before, text, summary, end, most, most_target):
+    kept[0][:] = before + text[: most - len(before) - 1] + [end]
+    kept[1][:] = summary[: most_target - 1] + [end]
+    return kept""",
+        {"P5.1": SHARED},
+    ),
+    wrong(
+        "the library's shift",
+        """def shift_right(labels, start, pad):
+    from transformers.models.bart.modeling_bart import shift_tokens_right
+    return shift_tokens_right(labels, pad, start)""",
+        {"P5.2": "which it is to replace"},
     ),
 ]

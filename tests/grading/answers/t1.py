@@ -104,4 +104,17 @@ def clm_signals(length):
     warnings.warn("careful"); print("here", file=sys.stderr); display(length)
     return float(length - 1)""",
     ),
+    wrong(
+        "floats",
+        """import numpy as np
+def examples_needed(D, n, m): return D // n, np.ceil(D // n * (n - 1) / m)""",
+        {"T1.3": mistakes.BEYOND},
+    ),
+    wrong(
+        "the package's own count",
+        """import torch
+from course_utils.objectives import masked_lm
+def mlm_signals(n, r): return int(masked_lm.fixed_count(torch.tensor([n]), r))""",
+        {"T1.1": "which it is to replace"},
+    ),
 ]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -40,7 +36,6 @@ NO_DECAY = "After the warm-up the rate falls, to 0 at the last step."
 FROM_START = "The fall begins at the peak: count its steps from the end of the warm-up."
 LATE = "Steps are counted from 1: after step `warmup` the peak is reached, not one step later."
 COSINE = "The fall is a straight line, not a cosine."
-TEXTS = 200  # validation sentences
 
 
 def batches_of(rng: np.random.Generator, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -171,16 +166,6 @@ def rate_case(steps: int, warmup: int, peak: float) -> dict:
     return {**case(expected=want, mistakes=mistakes), "calls": calls}
 
 
-def validation_labels() -> str:
-    """The true labels of the sentences that the record is about, a digit each."""
-    from course_utils.data.sources import load_dataset
-
-    quiet = contextlib.redirect_stdout(io.StringIO())
-    with quiet, patch.dict(os.environ, {"COURSE_MODELS": "offline"}):
-        rows = load_dataset("movies")["validation"].shuffle(seed=0)[:TEXTS]
-    return "".join(map(str, rows["label"]))
-
-
 def public() -> dict[str, list[dict]]:
     """A small encoder; three batches, the last one small; three steps; a schedule."""
     draw = np.random.default_rng
@@ -189,5 +174,4 @@ def public() -> dict[str, list[dict]]:
         "P2.2": [evaluate_case(1, batches_of(draw(0), (8, 8, 3)))],
         "P2.3": [step_case(2, batches_of(draw(0), (4, 4, 4)), 0.2)],
         "P2.4": [rate_case(12, 4, 2e-4)],
-        "P2.5": [{"labels": validation_labels()}],
     }

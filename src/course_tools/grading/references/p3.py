@@ -99,7 +99,8 @@ def example_case(prompt: list[int], answer: list[int], room: int) -> dict:
         ),
         (END_UNSEEN, [ids, [IGNORED] * unread + [*answer, IGNORED]]),
     ]
-    return case(prompt, answer, 2, room, expected=want, mistakes=mistakes)
+    group = "no room" if room == len(answer) + 1 else ""
+    return case(prompt, answer, 2, room, expected=want, mistakes=mistakes, group=group)
 
 
 def collate_case(rows: list[list[list[int]]], pad: int) -> dict:
@@ -128,7 +129,8 @@ def collate_case(rows: list[list[list[int]]], pad: int) -> dict:
         piece("attention_mask", mask, of_masks),
         piece("labels", labels, of_labels),
     ]
-    return case(rows, pad, expected=pieces)
+    group = "the pad id occurs" if pad in ids[mask > 0] else ""
+    return case(rows, pad, expected=pieces, group=group)
 
 
 def loss_case(logits: np.ndarray, labels: np.ndarray) -> dict:

@@ -170,7 +170,8 @@ def frontier_case(cost: list[float], accuracy: list[float]) -> dict:
         (ORDER, want[::-1]),
         (VALUES, [cost[i] for i in want]),
     ]
-    return case(cost, accuracy, expected=want, mistakes=mistakes)
+    ties = len(set(cost)) < len(cost) or len(set(accuracy)) < len(accuracy)
+    return case(cost, accuracy, expected=want, mistakes=mistakes, group="ties" if ties else "")
 
 
 def difference_case(first: np.ndarray, second: np.ndarray) -> dict:

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from course_tools.grading.cases import case
 
 ALL = "Masked language modeling predicts only the chosen positions; you count every one."
@@ -16,6 +18,7 @@ TWO = "One position predicts nothing: the last. All others have a next token in 
 WHOLE = "The last sequence is read whole or not at all: round the number of sequences up."
 SPARE = "The rest of the corpus that fills no sequence is dropped: round that number down."
 PER_TOKEN = "You divided the tokens by the masked signals; a causal sequence has one signal fewer."
+BEYOND = "So many tokens are beyond what a float holds exactly: divide whole numbers by `//`."
 SWAPPED = "The order is (causal, masked): yours is the other way round."
 EQUAL = "Both numbers are equal: a masked sequence gives fewer signals, so it takes more of them."
 LINEAR = "You added the rates of the passes; a position chosen twice is counted twice."
@@ -39,7 +42,8 @@ def mlm_case(length: int, rate: float) -> dict:
         (UP, math.ceil(rate * length)),
         (FRACTION, rate * length),
     ]
-    return case(length, rate, expected=predictions(length, rate), mistakes=mistakes)
+    odd = "short" if rate * length < 0.5 else "half" if np.isclose(rate * length % 1, 0.5) else ""
+    return case(length, rate, expected=predictions(length, rate), mistakes=mistakes, group=odd)
 
 
 def clm_case(length: int) -> dict:
@@ -61,7 +65,8 @@ def examples_case(tokens: int, length: int, per: int) -> dict:
         (PER_TOKEN, [sequences, -(-sequences * length // per)]),
     ]
     expected = [sequences, -(-signals // per)]
-    return case(tokens, length, per, expected=expected, mistakes=mistakes)
+    large = {"otherwise": BEYOND} if tokens > 2**53 else {}
+    return case(tokens, length, per, expected=expected, mistakes=mistakes, **large)
 
 
 def coverage_case(rate: float, passes: int) -> dict:

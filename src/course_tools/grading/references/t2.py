@@ -27,6 +27,9 @@ ONLY_TARGET = (
 OF_PROBABILITY = (
     "That is the gradient of the probability; asked for is that of minus its logarithm."
 )
+NUMERIC = (
+    "The entries of very unlikely tokens are off: write the formula, no differences of losses."
+)
 PER_ENTRY = "You divided by the size of the vocabulary; the loss is not a mean over it."
 ALL = "You divide by all positions; the mean is over the masked ones only."
 SUM = "You left out the mean: each position weighs 1 / (number of predicted positions)."
@@ -52,6 +55,11 @@ def single(logits: np.ndarray) -> Tensor:
 def extreme(logits: np.ndarray) -> dict[str, str]:
     """The hint that logits need whose exponentials overflow, or vanish."""
     return {"otherwise": OVERFLOW} if np.abs(logits).max() > 500 else {}
+
+
+def small(one: dict) -> dict:
+    """A case in which also the smallest entries must be right; differences of losses lose them."""
+    return one | {"otherwise": NUMERIC, "group": "", "rtol": 1e-2, "atol": 0.0}
 
 
 def loss_case(logits: np.ndarray, target: int) -> dict:
@@ -122,7 +130,11 @@ def public() -> dict[str, list[dict]]:
     six, three = draw.normal(size=(6, 5)), draw.normal(size=(3, 5))
     return {
         "T2.1": [loss_case(few, 2), loss_case(few + 1000, 2), loss_case(apart, 1)],
-        "T2.2": [gradient_case(few, 2), gradient_case(few + 1000, 2)],
+        "T2.2": [
+            gradient_case(few, 2),
+            gradient_case(few + 1000, 2),
+            small(gradient_case(np.append(few, -50.0), 2)),
+        ],
         "T2.3": [
             masked_case(six, np.array([-100, 3, -100, -100, 0, -100])),
             masked_case(three, np.array([-100, -100, -100])),

@@ -107,10 +107,11 @@ def verdict_case(mean: float, error: float, critical: float, up: bool) -> dict:
         (SIGN_ONLY, word(mean, 0, 0, up)),
         (BACKWARDS, word(-mean, error, critical, up)),
     ]
-    if abs(mean) == critical * error:
+    touches = abs(mean) == critical * error
+    if touches:
         mistakes = [(TOUCHES, word(mean, 0, 0, up))]
-    expected = word(mean, error, critical, up)
-    return case(mean, error, critical, up, expected=expected, mistakes=mistakes)
+    expected, group = word(mean, error, critical, up), "touches" if touches else ""
+    return case(mean, error, critical, up, expected=expected, mistakes=mistakes, group=group)
 
 
 def overlap_case(first: list[str], second: list[str]) -> dict:

@@ -17,7 +17,7 @@ from course_utils.grading.item import (
     require,
     same,
 )
-from course_utils.grading.recorded import number, record, share
+from course_utils.grading.recorded import guesses, number, record, rows, share
 
 ITEM = Item("L1", "Frozen features", "L1_frozen_features")
 
@@ -40,6 +40,9 @@ SCORES = "Return one label a test text, not probabilities or an accuracy."
 
 KEYS = [f"{model} {how}" for model in ("bert", "gpt") for how in HOWS]
 CHANCE = "None is better than always answering the most frequent class: is the probe at work?"
+SMALL = 500  # test questions where the record is compared with their true labels
+LABELS = "'guesses' holds for each probe the labels that it gave: copy all of what was printed."
+IMPOSSIBLE = "No probe gives the labels of 'gpt first': run the cell again, and copy its line."
 EQUAL = "All are equal; different features cannot all give the same accuracy."
 
 
@@ -100,24 +103,33 @@ def check_probe(student: Student, case: Case) -> None:
 @ITEM.record("L1.7", "What you measured", 2, ["recorded_L1"])
 def check_record(student: Student, case: Case) -> None:
     """The record of the probes: complete, possible, and not all the same."""
-    found = record(student, "recorded_L1", [*KEYS, "majority", "test_texts"])
+    found = record(student, "recorded_L1", [*KEYS, "majority", "test_texts", "guesses"])
     count = int(number(found["test_texts"], "'test_texts'", 50))
     values = [share(found[key], repr(key), count) for key in KEYS]
     majority = share(found["majority"], "'majority'", count)
     require(max(values) > majority, CHANCE)
     require(len(set(values)) > 1, EQUAL)
+    labels, tested = found["guesses"], rows("questions", "test", SMALL)
+    require(isinstance(labels, dict) and set(KEYS) <= set(labels), LABELS)
+    if count != SMALL:  # those of full size are other questions
+        return
+    pairs = list(zip(KEYS, values, strict=True))
+    given = {k: guesses(labels[k], f"{k!r} of 'guesses'", tested["label"], v) for k, v in pairs}
+    require(odd_ones(given["gpt first"], tested["text"]) < 0.02 * count, IMPOSSIBLE)
 
 
-ITEM.text(
-    "L1.8",
-    "What the spaces hold",
-    3,
-    "answer_L1",
-    """1 point: explains from the mask why GPT's first token cannot know the text (its accuracy does
-    not change with depth) and its last one can, while BERT's first token gathers from both sides.
-    1 point: reads the layers: the mean of the *embeddings* is a bag of words and already goes far;
-    says what depth adds here, with numbers of the own run.
-    1 point: names a limit of the comparison: small models, one corpus, one task and seed, a test
-    set whose interval is several points wide, or that a linear probe shows what is linearly
-    readable and not what fine-tuning would reach.""",
-)
+def odd_ones(labels: list[int], texts: list[str]) -> int:
+    """How many labels differ from what most texts with the same first piece are given.
+
+    A vector that has read nothing but the first piece gives all of them the same.
+    """
+    from course_utils.data.tokenizers import load_tokenizer
+
+    ids = load_tokenizer("course")(texts, add_special_tokens=False)["input_ids"]
+    groups: dict[int, list[int]] = {}
+    for row, label in zip(ids, labels, strict=True):
+        groups.setdefault(row[0], []).append(label)
+    return sum(len(group) - max(map(group.count, group)) for group in groups.values())
+
+
+ITEM.text("L1.8", "What the spaces hold", 3, "answer_L1")

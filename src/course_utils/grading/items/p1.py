@@ -118,14 +118,4 @@ def chances(text: str) -> np.ndarray:
     return found
 
 
-ITEM.text(
-    "P1.5",
-    "What the model knows",
-    2,
-    "answer_P1",
-    """1 point: judges at least three of the own five sentences by kind of knowledge (grammar,
-    topic, facts, negation …), with probabilities and not only with the first guess.
-    1 point: separates what the objective explains (frequent words fill the gap, a fluent guess is
-    no fact, opposite words share contexts) from what this model explains (small, a head trained
-    briefly on speeches and reviews); or says how a larger model differs, measured.""",
-)
+ITEM.text("P1.5", "What the model knows", 2, "answer_P1")

@@ -15,12 +15,15 @@ from course_utils.grading.item import (
     call_of,
     called,
     check_call,
+    check_fresh,
     check_gradient,
     compare,
     compare_pieces,
     require,
+    same,
 )
-from course_utils.grading.recorded import number, record, share
+from course_utils.grading.plain import made
+from course_utils.grading.recorded import guesses, number, record, rows, share
 
 ITEM = Item("P3", "Classification as generation", "P3_classification_as_generation")
 
@@ -44,6 +47,10 @@ NUMBERS = "The numbers of the labels are 0, 1, … up to one less than there are
 
 KEYS = ("generation", "head")
 FLIPPED = "Far worse than guessing: are labels and label words the wrong way round?"
+SMALL = 600  # test texts of a record that is tried again
+ANOTHER = (
+    "Your functions give other 'untrained scores' now: run the cells again, and copy the record."
+)
 SLOW = "The seconds of training are to be more than 0."
 
 
@@ -89,6 +96,7 @@ def check_example(student: Student, case: Case) -> None:
     require(len(pair[0]) == len(pair[1]), AS_MANY)
     call = call_of("training_example", case["args"])
     compare(pair, case["expected"], case["mistakes"], what="`training_example`", call=call)
+    check_fresh(student, "training_example", case["args"])
 
 
 def listed(value: Any) -> list:
@@ -151,7 +159,8 @@ def check_predict(student: Student, case: Case) -> None:
 def check_record(student: Student, case: Case) -> None:
     """The record of both ways: complete, possible, not upside down."""
     keys = [f"{way} {what}" for way in KEYS for what in ("accuracy", "seconds")]
-    found = record(student, "recorded_P3", [*keys, "untrained accuracy", "majority", "test_texts"])
+    keys += ["untrained accuracy", "untrained scores", "generation guesses", "majority"]
+    found = record(student, "recorded_P3", [*keys, "test_texts"])
     count = int(number(found["test_texts"], "'test_texts'", 50))
     rights = [share(found[f"{way} accuracy"], f"'{way} accuracy'", count) for way in KEYS]
     share(found["untrained accuracy"], "'untrained accuracy'", count)
@@ -159,18 +168,25 @@ def check_record(student: Student, case: Case) -> None:
     require(min(rights) > rarer - 0.15, FLIPPED)
     seconds = [number(found[f"{way} seconds"], f"'{way} seconds'") for way in KEYS]
     require(min(seconds) > 0, SLOW)
+    tested = rows("films", "test", count)
+    guesses(found["generation guesses"], "'generation guesses'", tested["label"], rights[0])
+    if count == SMALL:  # the models of full size are not where grading runs
+        again = untrained(student, tested["text"][:3])
+        require(same(found["untrained scores"], again, 0, 0.02), ANOTHER)
 
 
-ITEM.text(
-    "P3.8",
-    "Generation or a head?",
-    3,
-    "answer_P3",
-    """1 point: compares accuracy with the own numbers, says whether the difference exceeds the
-    uncertainty of the test set, and names that the two models differ, too.
-    1 point: compares time: of training by the own numbers; answering costs a pass an answer (or one
-    pass when the labels are single pieces); free generation costs one pass a token.
-    1 point: compares simplicity and use: no new layer and one format for every task, labels can be
-    added in words; against a prompt to design, invalid answers, sensitivity to words; a head gives
-    probabilities over exactly the labels.""",
-)
+def untrained(student: Student, texts: list[str]) -> list:
+    """What the student's own functions give with `gpt-mini` as it was pre-trained."""
+    from course_utils.data.tokenizers import load_tokenizer
+
+    def cut(text: Any) -> list[int]:
+        return load_tokenizer("course")(str(text), add_special_tokens=False)["input_ids"]
+
+    words = [cut(word) for word in student.value("LABEL_WORDS")]
+    prompts = [cut(student.call("as_prompt", text))[-94:] for text in texts]
+    model = made("course_utils.grading.tiny:shipped", "gpt-mini")
+    scores = [student.call("answer_scores", model, prompt, words) for prompt in prompts]
+    return [array(row, "`answer_scores`", (2,)).tolist() for row in scores]
+
+
+ITEM.text("P3.8", "Generation or a head?", 3, "answer_P3")

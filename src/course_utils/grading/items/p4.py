@@ -57,15 +57,4 @@ def check_curves(curves: Any, points: int, count: int) -> None:
         share(value, "An accuracy", count)
 
 
-ITEM.text(
-    "P4.9",
-    "What size buys",
-    3,
-    "answer_P4",
-    """1 point: reads convergence and final accuracy off the own curves, with their spread.
-    1 point: sets accuracy against compute (the frontier), and says which size is worth its price
-    for which purpose.
-    1 point: names what varies besides size (pre-training data and steps, tokenizer, learning rate
-    not tuned for each size) and how few seeds and test texts there are; knows that large models
-    fine-tuned on little data can fail in some seeds.""",
-)
+ITEM.text("P4.9", "What size buys", 3, "answer_P4")

@@ -14,11 +14,13 @@ from course_utils.grading.item import (
     call_of,
     called,
     check_call,
+    check_fresh,
     check_gradient,
     compare,
     require,
+    same,
 )
-from course_utils.grading.recorded import number, record
+from course_utils.grading.recorded import number, numbers, record, rows
 
 ITEM = Item("P5", "Summarization, text to text", "P5_summarization")
 
@@ -32,6 +34,10 @@ PACKAGE = [f"rouge_score.rouge_scorer:{n}" for n in ("RougeScorer", "_score_ngra
 SCORES = ("rouge1", "rouge2", "rougeL")
 SYSTEMS = ("lead", "model 1", "model 2")
 EQUAL = "A model has the scores of the lead to the last digit: were its own summaries scored?"
+SMALL = 60  # test texts of a record that is tried again
+MEAN_OF_EACH = "the mean of 'each' is not its ROUGE-1: copy both from one run."
+ANOTHER = "Your `corpus_rouge` gives the first summaries of a model other scores than 'each' does."
+LEAD = "Your `corpus_rouge` gives the lead of these articles other scores than the record does."
 ORDER = "ROUGE-2 of a system is larger than its ROUGE-1, which cannot be in the mean."
 
 
@@ -45,9 +51,11 @@ def check_pair(student: Student, case: Case) -> None:
     require(all(part.ndim == 1 for part in pair), "It gives no pair of flat lists.")
     pair, call = [part.tolist() for part in pair], call_of("summarization_pair", case["args"])
     compare(pair, case["expected"], case["mistakes"], what="`summarization_pair`", call=call)
+    check_fresh(student, "summarization_pair", case["args"])
 
 
-ITEM.calls("P5.2", "What the decoder reads", 3, "shift_right")
+SHIFTS = ["transformers.models.bart.modeling_bart:shift_tokens_right"]
+ITEM.calls("P5.2", "What the decoder reads", 3, "shift_right", ban=SHIFTS)
 
 
 @ITEM.part("P5.3", "The loss", 2, ["summary_loss"])
@@ -102,27 +110,41 @@ def check_corpus(student: Student, case: Case) -> None:
 def check_record(student: Student, case: Case) -> None:
     """The record of three systems: complete, possible, each its own."""
     found = record(student, "recorded_P5", [*SYSTEMS, "test_texts"])
-    number(found["test_texts"], "'test_texts'", 20)
-    rows = []
+    count = int(number(found["test_texts"], "'test_texts'", 20))
+    scores = []
     for system in SYSTEMS:
         row = found[system]
         require(isinstance(row, dict) and set(SCORES) <= set(row), f"'{system}' lacks a score.")
         values = [number(row[key], f"{key} of '{system}'") for key in SCORES]
         require(max(values) <= 1, PERCENT)
         require(values[1] <= values[0], ORDER)
-        rows.append(tuple(values))
-    require(rows[0] not in rows[1:], EQUAL)
+        scores.append(tuple(values))
+    require(scores[0] not in scores[1:], EQUAL)
+    firsts = [own_texts(found[name], name, count) for name in SYSTEMS[1:]]
+    if count == SMALL:
+        check_scores(student, found, firsts)
 
 
-ITEM.text(
-    "P5.9",
-    "What the scores say",
-    3,
-    "answer_P5",
-    """1 point: compares both models and the lead baseline with numbers of the own run, and does not
-    call a difference real that the test set cannot show.
-    1 point: says what ROUGE rewards (shared words and their order) and what it cannot see (truth,
-    other words for the same, grammar), with an example from the own outputs.
-    1 point: names what limits these summaries: size, pre-training text, the cut source, greedy
-    decoding, few examples; and one thing that a larger model or beam search would change.""",
-)
+def own_texts(row: dict, name: str, count: int) -> tuple[list[str], float]:
+    """The first summaries of a model, and the mean ROUGE-1 that its record gives them."""
+    texts, each = row.get("first"), numbers(row.get("each"), f"'each' of '{name}'", count)
+    fits = isinstance(texts, list) and len(texts) == 3 and all(type(t) is str for t in texts)
+    require(fits, f"'first' of '{name}' are the first three summaries.")
+    require(abs(each.mean() - row["rouge1"]) < 1e-3, f"'{name}': {MEAN_OF_EACH}")
+    return texts, float(each[:3].mean())
+
+
+def check_scores(student: Student, found: dict, firsts: list[tuple[list[str], float]]) -> None:
+    """Score the first summaries, and the lead of all texts, by the student's own function."""
+    tested, summaries = rows("news", "test", SMALL), rows("news", "train", 1200)["summary"]
+    words = round(sum(len(summary.split()) for summary in summaries) / len(summaries))
+    lead = [" ".join(text.split()[:words]) for text in tested["text"]]
+    for texts, score in firsts:
+        own = student.call("corpus_rouge", tested["summary"][:3], texts)
+        require(isinstance(own, dict) and same(own.get("rouge1"), score, 0, 2e-3), ANOTHER)
+    own = student.call("corpus_rouge", tested["summary"], lead)
+    fits = isinstance(own, dict) and set(SCORES) <= set(own)
+    require(fits and all(same(own[k], found["lead"][k], 0, 1e-3) for k in SCORES), LEAD)
+
+
+ITEM.text("P5.9", "What the scores say", 3, "answer_P5")

@@ -36,15 +36,4 @@ def check_masked(student: Student, case: Case) -> None:
 
 ITEM.calls("T2.4", "The gradient of the causal loss", 2, "clm_gradient", ban=AUTOGRAD, **FINE)
 
-ITEM.text(
-    "T2.5",
-    "Compare the two",
-    2,
-    "answer_T2",
-    """1 point: at a predicted position both have the same form, probabilities minus one-hot; they
-    differ in where it is non-zero (masked positions against all but the last) and in the weight
-    1/|M| against 1/(T-1).
-    1 point: what the probabilities are conditioned on (both sides against the left only), or that
-    the entries sum to zero and lie between -1 and 1, so one position's push is bounded and shrinks
-    as the prediction gets right.""",
-)
+ITEM.text("T2.5", "Compare the two", 2, "answer_T2")

@@ -39,17 +39,4 @@ ITEM.calls("T3.3", "A cue that needs no understanding", 1, "overlap")
 ITEM.calls("T3.4", "How far the cue goes", 3, "best_accuracy")
 ITEM.calls("T3.5", "What half the pairs cost", 2, "related_tokens")
 
-ITEM.text(
-    "T3.6",
-    "Why it was dropped",
-    3,
-    "answer_T3",
-    """1 point: evidence, read with care: removing NSP matches or slightly improves the scores; the
-    format (long runs of one document against short pairs) changes more than the loss does; the
-    comparison changes both at once.
-    1 point: why the task teaches little: a random second text is told by its words and topic, which
-    masked prediction teaches anyway; half of the rows lose related context; a bit a row.
-    1 point: what follows for the design of objectives: a task must not be solvable by a shortcut
-    (harder negatives: sentence order as in ALBERT), must add something to what the main loss asks
-    for, and its price in data and context counts; change one thing at a time when you measure.""",
-)
+ITEM.text("T3.6", "Why it was dropped", 3, "answer_T3")

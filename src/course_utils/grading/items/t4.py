@@ -29,15 +29,4 @@ ITEM.calls("T4.5", "Bits that a masked model is asked for", 3, "mlm_bits", atol=
 ITEM.calls("T4.6", "Bits that are really there", 2, "joint_bits", atol=1e-6)
 ITEM.calls("T4.7", "A long text at a masking rate", 2, "mlm_bits_per_token", rtol=1e-4)
 
-ITEM.text(
-    "T4.8",
-    "What the bits mean",
-    2,
-    "answer_T4",
-    """1 point: a causal model is asked for every bit of the example exactly once (chain rule), a
-    masked one at 15% only for a fraction of them, so it needs several passes; what its loss adds
-    up at high rates counts shared information more than once and is no gain.
-    1 point: bits of target are not usefulness of what is learned: each masked bit is conditioned
-    on both sides, which is what an encoder is used for; or another sound reason (the source is a
-    chain of order 1, real text is not; an ideal model, not one that is learning).""",
-)
+ITEM.text("T4.8", "What the bits mean", 2, "answer_T4")
