@@ -225,10 +225,7 @@ class Item:
 
 IN_PLACE = "Your function changes what it was given; work on a copy."
 SHARED = "Every call returns the very same list, filled anew; make a new one in each call."
-NO_GRADIENT = (
-    "Training cannot follow this number back to the logits: return a tensor that was computed from "
-    "them, without `.item()`, `float`, `.detach()` or numpy on the way."
-)
+NO_GRADIENT = "No way leads back to the logits: leave out `.item()`, `.detach()` and numpy."
 
 
 def check_call(

@@ -41,11 +41,11 @@ def tokenizer() -> Any:
     )
 
 
-def bert(seed: int, dropout: float = 0.0, layers: int = 2, hidden: int = 16) -> Any:
-    """Make a `transformers.BertModel` with seeded weights, none of them at their initial value."""
-    from transformers import BertConfig, BertModel
+def bert_config(dropout: float, layers: int = 2, hidden: int = 16) -> Any:
+    """The configuration of all tiny encoders."""
+    from transformers import BertConfig
 
-    config = BertConfig(
+    return BertConfig(
         vocab_size=len(VOCABULARY),
         hidden_size=hidden,
         num_hidden_layers=layers,
@@ -56,7 +56,13 @@ def bert(seed: int, dropout: float = 0.0, layers: int = 2, hidden: int = 16) -> 
         attention_probs_dropout_prob=dropout,
         attn_implementation="eager",
     )
-    return shaken(BertModel(config), seed)
+
+
+def bert(seed: int, dropout: float = 0.0, layers: int = 2, hidden: int = 16) -> Any:
+    """Make a `transformers.BertModel` with seeded weights, none of them at their initial value."""
+    from transformers import BertModel
+
+    return shaken(BertModel(bert_config(dropout, layers, hidden)), seed)
 
 
 def frozen_bert(seed: int) -> Any:
@@ -158,20 +164,9 @@ def sgd(model: Any, rate: float = 0.0) -> Any:
 
 def masked_bert(seed: int, dropout: float = 0.5) -> Any:
     """Make a `transformers.BertForMaskedLM` with seeded weights, in training mode."""
-    from transformers import BertConfig, BertForMaskedLM
+    from transformers import BertForMaskedLM
 
-    config = BertConfig(
-        vocab_size=len(VOCABULARY),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        attn_implementation="eager",
-    )
-    return shaken(BertForMaskedLM(config), seed, 0.5).train()
+    return shaken(BertForMaskedLM(bert_config(dropout)), seed, 0.5).train()
 
 
 def resting(seed: int) -> Any:

@@ -21,10 +21,7 @@ LAST = "Only the last batch counts in yours."
 
 NO_ZERO = "Gradients of earlier steps are added to yours: set them to zero before `backward`."
 LEFT_OVER = "The parameters may come with gradients: set them to zero *before* `backward`."
-NO_STEP = (
-    "The weights did not move: `backward` fills the gradients, then `optimizer.step()` uses them; "
-    "set them to zero before, not between."
-)
+NO_STEP = "The weights did not move: zero the gradients before `backward`, then `optimizer.step()`."
 EVALUATING = "Dropout was off: put the model into training mode before the step."
 SUMMED = "Your loss is a sum over the batch; it is the mean."
 AFTER = "That is the loss after the step; give the one that the step was made for."

@@ -15,21 +15,12 @@ PROBABILITY = "That is the probability of the target; the loss is minus its loga
 LOGIT = "That is minus the target's logit; the softmax's normaliser is missing."
 BITS = "That is in bits; losses here are in nats: take the natural logarithm."
 NEGATIVE = "The sign is the other way round: a loss is never negative."
-OVERFLOW = (
-    "Large logits overflow `exp`, and small probabilities become 0: subtract the largest logit "
-    "first, and take no logarithm of a probability (log-sum-exp)."
-)
+OVERFLOW = "Large logits overflow `exp`, small probabilities become 0: write it with log-sum-exp."
 SIGN = "The sign is the other way round: this is the direction that lowers the loss."
 NO_TARGET = "That is the softmax itself: the one of the target is not subtracted."
-ONLY_TARGET = (
-    "Only the target's entry is filled; every other logit has a gradient too, its probability."
-)
-OF_PROBABILITY = (
-    "That is the gradient of the probability; asked for is that of minus its logarithm."
-)
-NUMERIC = (
-    "The entries of very unlikely tokens are off: write the formula, no differences of losses."
-)
+ONLY_TARGET = "Only the target's entry is filled; each other logit's is its probability."
+OF_PROBABILITY = "That is the gradient of the probability, not of minus its logarithm."
+NUMERIC = "Entries of very unlikely tokens are off: write the formula, no differences of losses."
 PER_ENTRY = "You divided by the size of the vocabulary; the loss is not a mean over it."
 ALL = "You divide by all positions; the mean is over the masked ones only."
 SUM = "You left out the mean: each position weighs 1 / (number of predicted positions)."

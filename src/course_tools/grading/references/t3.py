@@ -9,10 +9,7 @@ import numpy as np
 from course_tools.grading.cases import case, piece
 
 ORDER = "The sign is the other way round: with NSP minus without."
-UNPAIRED = (
-    "You treat the two lists as strangers; each pair shares a task, so take the spread of the "
-    "differences."
-)
+UNPAIRED = "Each pair shares a task: take the spread of the differences, not of the two lists."
 POPULATION = "For the spread of few values divide by n − 1, not by n (`ddof=1`)."
 NO_ROOT = "That is the spread of single differences; that of their mean is smaller by √n."
 BY_N = "Divide the spread by √n, not by n."

@@ -9,12 +9,8 @@ import numpy as np
 
 from course_tools.grading.cases import case
 
-UNIFORM = (
-    "All symbols are equally likely in yours: solve π P = π, not P π = π (mind the transpose)."
-)
-COLUMNS = (
-    "The mean of the rows is where a uniform start stands after one step, not where it settles."
-)
+UNIFORM = "All symbols are equally likely in yours: solve π P = π, not P π = π (the transpose)."
+COLUMNS = "The mean of the rows is a uniform start after one step, not where it settles."
 NATS = "Those are nats: bits use the logarithm to base 2."
 EQUAL = "You weigh the rows of Pⁿ equally; each counts as often as its symbol occurs: by π."
 ELEMENTS = "`P ** n` raises every entry of an array by itself; n steps are the matrix power."
@@ -28,18 +24,14 @@ RATE = "Only the first token is predicted without context; the others have seen 
 FIRST = "Here the first token is predicted too: it holds H(π) bits, not h(1)."
 SIDES = "You added what each side leaves unknown; two sides leave less than either alone."
 NEAREST = "The nearer side alone decides in yours; the farther one tells something as well."
-JOINT = (
-    "The two neighbours are `left + right` apart: what they know of each other is h(left + right)."
-)
+JOINT = "The neighbours are `left + right` apart: what they share is in h(left + right)."
 NEIGHBOURS = "A masked neighbour is not seen: look for the nearest position that is *not* masked."
 EVERY = "You added over all positions; only the masked ones are predicted."
 MEAN = "That is the mean of the masked positions; asked for is their sum."
 EDGE = "At an edge there is only one side to look at (and with everything masked, none)."
 UNSORTED = "The masked positions may come in any order, and stay as they are."
 SUM = "You added the positions as if each were alone; joint entropy lets each help the next."
-ALONE = (
-    "Masked tokens are predicted one by one, none knowing another's answer; yours let them know."
-)
+ALONE = "Masked tokens are predicted one by one, none knowing another; yours let them know."
 CONTEXT = "That is the entropy of the visible tokens; asked for is what the others add to it."
 WHOLE = "That is the whole example; the visible tokens are given and bring nothing new."
 PER_MASKED = "Those are bits per *masked* token; a share `rate` of all tokens is masked."

@@ -27,14 +27,8 @@ GRADIENT = "The states still carry a gradient: compute them under `torch.no_grad
 BY_NAME = "Name the arguments (`attention_mask=…`): their order is not the same in all models."
 
 WEAK = "It finds fewer of the easy test labels than a probe can: standardise the features first."
-OWN = (
-    "The answer for a text depends on the other test texts: mean and standard deviation are those "
-    "of the *training* features."
-)
-BENT = (
-    "It also tells apart what no straight line divides, so it does not say what is *linearly* "
-    "readable: use a linear classifier, such as a logistic regression."
-)
+OWN = "The answer for a text depends on the other test texts: scale by the *training* features."
+BENT = "It tells apart what no straight line divides: use a linear classifier."
 INDEX = "Those are numbers of classes, 0, 1, …; asked for are the labels as they were given."
 SCORES = "Return one label a test text, not probabilities or an accuracy."
 

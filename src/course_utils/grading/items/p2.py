@@ -30,10 +30,7 @@ TWIN_SIZE = "The twin has another number of parameters: build it from the model'
 TWIN_SHAPE = "A matrix of the twin has another shape: build it from the model's own `config`."
 TWIN_SHUFFLED = "Your weights are as large as the trained ones: shuffled or perturbed, not fresh."
 TWIN_ZERO = "All weights are equal: such units can never become different from each other."
-TWIN_NORM = (
-    "A fresh LayerNorm multiplies by 1 and adds 0, and a fresh bias is 0: build the twin from the "
-    "model's own `config`, which starts each kind of weight as it must."
-)
+TWIN_NORM = "Fresh norms are 1 and biases 0: build the twin from the model's own `config`."
 TWIN_CHANGED = "Your function changes the model that it was given; make a new one."
 TWIN_KIND = "`random_twin` gives no model of the same class, or nothing at all."
 ORDER = "The order is (loss, accuracy): yours is the other way round."

@@ -29,9 +29,7 @@ ITEM = Item("P3", "Classification as generation", "P3_classification_as_generati
 
 LOST_TEXT = "The prompt does not hold the text to classify."
 NO_CUE = "Close every prompt with the same cue, after the text: it asks for the answer."
-SPACE = (
-    "The prompt ends in white space: GPT's pieces carry the space *before* a word. Leave it out."
-)
+SPACE = "The prompt ends in white space, which GPT's pieces carry *before* a word: leave it out."
 NO_SPACE = "A label word begins with the space that separates it from the prompt."
 TWO_WORDS = "Two words are asked for, the negative first: one for each label."
 SAME_WORD = "The label words begin with the same piece: their first pieces must differ."
@@ -48,9 +46,7 @@ NUMBERS = "The numbers of the labels are 0, 1, … up to one less than there are
 KEYS = ("generation", "head")
 FLIPPED = "Far worse than guessing: are labels and label words the wrong way round?"
 SMALL = 600  # test texts of a record that is tried again
-ANOTHER = (
-    "Your functions give other 'untrained scores' now: run the cells again, and copy the record."
-)
+ANOTHER = "Your functions give other 'untrained scores' now: run the cells again, copy the record."
 SLOW = "The seconds of training are to be more than 0."
 
 
