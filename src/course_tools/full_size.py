@@ -80,13 +80,13 @@ CHAPTERS = (
     FullSizeCell("09_1", "labels=(1000, 8491)", "bert-base", 32, 48,
                  (5000 + 4 * 128) * 48, 2 * 8491 * 48),
     FullSizeCell("09_2", LARGER("bert-base-uncased"), "bert-base", 1, 16, 5 * 16),
-    FullSizeCell("09_2", "sentences=(480, 4096)", "bert-base", 32, 32, 4 * 256 * 32, 2 * 4096 * 32),
+    FullSizeCell("09_2", "sentences=(416, 4096)", "bert-base", 32, 32, 4 * 256 * 32, 2 * 4096 * 32),
     FullSizeCell("09_2", "long=(None, 4200)", "bert-7m", 64, 126, 0, 4200 * 8064),
     FullSizeCell("09_3", "long=(None, 4100)", "gpt-7m", 64, 126, 0, 4100 * 8064),
     FullSizeCell("09_4", "long=(None, 7300)", "t5-7m", 64, 126, 0, 7300 * 8064 // 2),
     FullSizeCell("09_3", LARGER("gpt2"), "gpt2", 1, 128, 6 * 128 + 40 * 45),
     FullSizeCell("09_4", LARGER("t5-small"), "t5-small", 1, 32, 5 * (32 + 24 * 24)),
-    FullSizeCell("09_5", LARGER("bert-base-uncased"), "bert-base", 32, 64, 2 * 100 * 64),
+    FullSizeCell("09_5", LARGER("bert-base-uncased"), "bert-base", 32, 64, (256 + 24) * 64),
 )  # fmt: skip
 EXERCISES = (
     FullSizeCell("L1", '"bert-base-uncased", "gpt2"', "gpt2", 64, 32, 10_000 * 32),

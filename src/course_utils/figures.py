@@ -18,8 +18,6 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from course_utils.models import BertConfig, GptConfig
-
 WIDTH = 4.8  # inches of 96 px: at a phone's 340 px the letters shrink to three quarters
 SHOWN = 580  # px on a wide screen
 
@@ -319,13 +317,14 @@ def box(
 ) -> FancyBboxPatch:
     """A rounded box at (x, y, width, height), its text in the middle."""
     x, y, width, height = place
-    size = look.pop("fontsize", 9)
+    size, turn = look.pop("fontsize", 9), look.pop("rotation", 0)
     style = {"facecolor": theme.fill, "edgecolor": theme.quiet, "linewidth": 0.9} | look
     shape = FancyBboxPatch(
         (x, y), width, height, boxstyle="round,pad=0,rounding_size=0.08", **style
     )
     axes.add_patch(shape)
-    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size)
+    middle = {"ha": "center", "va": "center", "fontsize": size, "rotation": turn}
+    axes.text(x + width / 2, y + height / 2, text, **middle)
     return shape
 
 
@@ -344,213 +343,25 @@ def canvas(figure: Figure, width: float, height: float) -> Axes:
     return axes
 
 
-def bert_encoder(
-    config: BertConfig,
-    tokens: Sequence[str],
-    guesses: Mapping[str, float],
-    *,
-    masked: int,
+def attention_across(
+    weights: Sequence[Sequence[float]], columns: Sequence[str], rows: Sequence[str], *, alt: str
 ) -> Picture:
-    """Figure F2: tokens, summed embeddings, the encoder stack, and the MLM head over one position.
+    """Cross-attention as a matrix: for each piece written (rows) where on the input it looked.
 
-    Everything countable is drawn from `config`: a bar for each layer, a cell for each head.
-
-    Args:
-        config: of the model to draw.
-        tokens: what goes in, with `[MASK]` at position `masked`.
-        guesses: pieces and their probabilities at that position, as the model gives them.
-        masked: the position that the head reads.
+    Raises:
+        ValueError: names and weights that do not fit.
     """
-    if not 0 <= masked < len(tokens) <= 9:
-        raise ValueError(f"masked={masked} must be one of the {len(tokens)} tokens (at most 9)")
-    alt = f"""BERT as a stack, read from below. {len(tokens)} tokens, {" ".join(tokens)}, are turned
-        into sums of token, position and segment vectors of size {config.hidden_size}. They pass
-        {config.num_layers} layers of {config.num_heads} attention heads each; in every layer every
-        position looks at every other, left and right. The head reads only the position of
-        {tokens[masked]} and spreads probability over {config.vocab_size:,} pieces:
-        {_said(guesses)}."""
+    if len(weights) != len(rows) or any(len(row) != len(columns) for row in weights):
+        shape = f"{len(weights)} × {len(weights[0]) if weights else 0}"
+        raise ValueError(f"weights are {shape}, names {len(rows)} × {len(columns)}")
 
     def draw(figure: Figure, theme: Theme) -> None:
-        axes = canvas(figure, 10, 13.4)
-        vectors = ("token", "position", "segment")
-        xs = _layers(axes, theme, config, tokens, masked, vectors, causal=False)
-        # the numbers stand where the head's arrow does not pass
-        side = {"x": 0.75} if xs[masked] > 5 else {"x": 9.25, "ha": "right"}
-        axes.text(y=9.3, s=_counts(config), fontsize=9, va="center", **side)
-        arrow(axes, theme, (xs[masked], 9.0), (xs[masked], 9.85), **_strong_line(theme))
-        _head(axes, theme, f"MLM head: {config.vocab_size:,} scores, then softmax")
-        _guesses(axes, theme, guesses, 3.4, 4.5)
+        axes = figure.add_subplot(ylabel="having written …", xlabel="looks at …")
+        shade(axes, theme, weights, aspect="auto")
+        axes.set_xticks(range(len(columns)), columns, rotation=90)
+        axes.set_yticks(range(len(rows)), rows)
 
-    return picture(draw, alt, height=WIDTH * 1.34)
-
-
-def gpt_decoder(config: GptConfig, tokens: Sequence[str], guesses: Mapping[str, float]) -> Picture:
-    """Figure F3: tokens, summed embeddings, the decoder stack, its triangle, and the LM head.
-
-    Everything countable is drawn from `config`: a bar for each layer, a cell for each head.
-
-    Args:
-        config: of the model to draw.
-        tokens: what goes in, from left to right.
-        guesses: pieces and their probabilities after the last token, as the model gives them.
-    """
-    if not 2 <= len(tokens) <= 9:
-        raise ValueError(f"{len(tokens)} tokens: there is room for 2 to 9")
-    alt = f"""GPT as a stack, read from below. {len(tokens)} tokens, {" ".join(tokens)}, are turned
-        into sums of token and position vectors of size {config.hidden_size}. They pass
-        {config.num_layers} layers of {config.num_heads} attention heads each; in every layer a
-        position looks at itself and to its left, never to its right: the matrix of who sees whom
-        is a lower triangle. Every position predicts the token after it; the last one spreads
-        probability over {config.vocab_size:,} pieces: {_said(guesses)}."""
-    last = len(tokens) - 1
-
-    def draw(figure: Figure, theme: Theme) -> None:
-        axes = canvas(figure, 10, 13.4)
-        xs = _layers(axes, theme, config, tokens, last, ("token", "position"), causal=True)
-        axes.text(6.6, 0.3, _counts(config), fontsize=9, va="center", ha="center")
-        for x in xs[:-1]:
-            arrow(axes, theme, (x, 9.0), (x, 9.85), color=theme.quiet)
-        arrow(axes, theme, (xs[last], 9.0), (xs[last], 9.85), **_strong_line(theme))
-        _head(axes, theme, f"LM head: at each position {config.vocab_size:,} scores, then softmax")
-        _guesses(axes, theme, guesses, 2.3, 3.1)
-        _triangle(axes, theme, len(tokens))
-
-    return picture(draw, alt, height=WIDTH * 1.34)
-
-
-def _said(guesses: Mapping[str, float]) -> str:
-    """Guesses and their probabilities in words."""
-    return ", ".join(f"{piece} {_share(p, 2)}" for piece, p in guesses.items())
-
-
-def _layers(
-    axes: Axes,
-    theme: Theme,
-    config: BertConfig | GptConfig,
-    tokens: Sequence[str],
-    strong: int,
-    vectors: Sequence[str],
-    causal: bool,
-) -> list[float]:
-    """Everything below the head; returns where the tokens stand, from left to right."""
-    xs = [0.75 + 8.5 * (i + 0.5) / len(tokens) for i in range(len(tokens))]
-    _inputs(axes, theme, config, tokens, xs, strong, vectors)
-    _flow(axes, theme, xs, strong, 1.82 + 0.3 * len(vectors), causal)
-    _stack(axes, theme, config)
-    return xs
-
-
-def _strong_line(theme: Theme) -> dict:
-    return {"color": theme.series[1], "linewidth": 1.8}
-
-
-def _strong_box(theme: Theme) -> dict:
-    return {"edgecolor": theme.series[1], "linewidth": 1.8}
-
-
-def _inputs(
-    axes: Axes,
-    theme: Theme,
-    config: BertConfig | GptConfig,
-    tokens: Sequence[str],
-    xs: Sequence[float],
-    strong: int,
-    vectors: Sequence[str],
-) -> None:
-    """Tokens at the bottom, and the vectors that are added for each."""
-    wide = 8.5 / len(tokens)
-    colours = theme.series[2 : 2 + len(vectors)]
-    for i, (token, x) in enumerate(zip(tokens, xs, strict=True)):
-        look = _strong_box(theme) if i == strong else {}
-        place = (x - wide * 0.46, 0.75, wide * 0.92, 0.6)
-        box(axes, theme, place, token, fontsize=min(8.5, 70 / len(tokens)), **look)
-        arrow(axes, theme, (x, 1.35), (x, 1.75))
-        for level, colour in enumerate(colours):
-            patch = Rectangle((x - wide * 0.3, 1.8 + level * 0.3), wide * 0.6, 0.24, color=colour)
-            patch.set_gid(f"embedding-{level}-{i}")
-            axes.add_patch(patch)
-    names = [vectors[0], *(f"+ {name}" for name in vectors[1:])]
-    names[-1] += " vector"
-    for x, name, colour in zip((0.75, 2.3, 4.35), names, colours, strict=False):
-        axes.text(x, 0.3, f"■ {name}", color=colour, fontsize=9, va="center")
-    text = f"d = {config.hidden_size}"
-    axes.text(9.25, 0.3, text, fontsize=9, va="center", ha="right", gid="width")
-
-
-def _flow(
-    axes: Axes,
-    theme: Theme,
-    xs: Sequence[float],
-    strong: int,
-    low: float,
-    causal: bool,
-) -> None:
-    """Lines from every position to each that may see it, those into `strong` in colour."""
-    for j, source in enumerate(xs):
-        for i, target in enumerate(xs):
-            if causal and j > i:
-                continue
-            look = {"color": theme.quiet, "linewidth": 0.5, "alpha": 0.35}
-            if i == strong:
-                look = {"color": theme.series[1], "linewidth": 1.2, "zorder": 3}
-            line = axes.plot([source, target], [low, 3.72], linestyle="-", **look)
-            line[0].set_gid(f"flow-{j}-{i}")
-
-
-def _stack(axes: Axes, theme: Theme, config: BertConfig | GptConfig) -> None:
-    """One bar a layer, one cell a head."""
-    low, high, left, right = 3.78, 9.0, 0.75, 9.25
-    pitch = (high - low) / config.num_layers
-    cell = (right - left - 0.2) / config.num_heads
-    for layer in range(config.num_layers):
-        y = low + layer * pitch
-        bar = Rectangle((left, y), right - left, pitch * 0.86, facecolor=theme.fill,
-                        edgecolor=theme.quiet, linewidth=0.7)  # fmt: skip
-        bar.set_gid(f"layer-{layer}")
-        axes.add_patch(bar)
-        for head in range(config.num_heads):
-            patch = Rectangle((left + 0.1 + (head + 0.12) * cell, y + pitch * 0.2), cell * 0.76,
-                              pitch * 0.46, facecolor=theme.series[0], alpha=0.75)  # fmt: skip
-            patch.set_gid(f"head-{layer}-{head}")
-            axes.add_patch(patch)
-
-
-def _counts(config: BertConfig | GptConfig) -> str:
-    return f"{config.num_layers} layers × {config.num_heads} heads"
-
-
-def _head(axes: Axes, theme: Theme, text: str) -> None:
-    """The prediction head: a box across the picture."""
-    box(axes, theme, (0.75, 9.9, 8.5, 0.62), text, **_strong_box(theme))
-
-
-def _guesses(
-    axes: Axes, theme: Theme, guesses: Mapping[str, float], left: float, wide: float
-) -> None:
-    """The first guesses with their probabilities; a certain one has a bar as long as `wide`."""
-    for row, (piece, probability) in enumerate(guesses.items()):
-        y = 12.95 - row * 2.1 / max(1, len(guesses) - 1)
-        axes.text(left - 0.1, y, piece, ha="right", va="center", fontsize=9.5)
-        look = {"color": theme.series[1]}
-        axes.add_patch(Rectangle((left + 0.1, y - 0.16), wide * probability, 0.32, **look))
-        place = left + 0.2 + wide * probability
-        axes.text(place, y, _share(probability, 2), va="center", fontsize=9)
-
-
-def _triangle(axes: Axes, theme: Theme, count: int) -> None:
-    """Who (row) sees whom (column): a filled cell for each pair that the mask allows."""
-    left, top, size = 7.15, 12.75, 2.1
-    cell = size / count
-    axes.text(left + size / 2, 13.05, "who sees whom", fontsize=8.5, ha="center", va="center")
-    for i in range(count):
-        for j in range(count):
-            seen = j <= i
-            colour = theme.series[1] if i == count - 1 else theme.series[0]
-            look = {"facecolor": colour, "alpha": 0.85} if seen else {"facecolor": theme.fill}
-            patch = Rectangle((left + j * cell, top - (i + 1) * cell), cell * 0.88, cell * 0.88,
-                              edgecolor="none", **look)  # fmt: skip
-            patch.set_gid(f"{'seen' if seen else 'blocked'}-{i}-{j}")
-            axes.add_patch(patch)
+    return picture(draw, alt, height=1.5 + 0.27 * len(rows))
 
 
 def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Picture:
@@ -566,7 +377,7 @@ def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Pictu
             f"{len(probabilities)} probabilities were given"
         )
     said = "; ".join(
-        f"after {' '.join(tokens[:t])}: {tokens[t]} {_share(p)}"
+        f"after {' '.join(tokens[:t])}: {tokens[t]} {decimals(p)}"
         for t, p in enumerate(probabilities, start=1)
     )
     alt = f"""A row for each step through {" ".join(tokens)}. The tokens so far are visible, the
@@ -585,22 +396,22 @@ def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Pictu
             _step(axes, theme, tokens, t, rows - t + 0.15, wide)
             bar = Rectangle((6.8, rows - t + 0.3), 1.1 * probability, 0.4, color=theme.series[1])
             axes.add_patch(bar)
-            text = f"{tokens[t]} {_share(probability)}"
+            text = f"{tokens[t]} {decimals(probability)}"
             axes.text(6.9 + 1.1 * probability, rows - t + 0.5, text, va="center", fontsize=9)
 
     return picture(draw, alt, height=0.42 * (rows + 1.2))
 
 
-def _share(probability: float, digits: int = 3) -> str:
+def decimals(p: float, digits: int = 3) -> str:
     """A probability in so many decimals; what they cannot hold is small, and not nothing."""
     least = 10**-digits
-    return f"{probability:.{digits}f}" if probability >= least / 2 else f"< {least:.{digits}f}"
+    return f"{p:.{digits}f}" if p >= least / 2 else f"< {least:.{digits}f}"
 
 
 def _states(theme: Theme) -> tuple[dict, dict, dict]:
     """Looks of a visible, a current and a blocked token."""
     blocked = {"facecolor": "none", "edgecolor": theme.quiet, "linestyle": (0, (2, 2))}
-    return {}, _strong_box(theme), blocked
+    return {}, {"edgecolor": theme.series[1], "linewidth": 1.8}, blocked
 
 
 def _step(axes: Axes, theme: Theme, tokens: Sequence[str], t: int, y: float, wide: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import date
 
@@ -262,3 +263,32 @@ def _outline(tree: Tree, depth: int = 0, answer: str = "") -> list[tuple[int, st
         else:
             lines += _outline(branch, depth + 1, reply)
     return lines
+
+
+def text_to_text(tasks: Sequence[tuple[str, str, str]]) -> Picture:
+    """Figure F4: rows of (task, input text, output text), all through one model.
+
+    Raises:
+        ValueError: no rows, or more than six: the letters would get too small.
+    """
+    if not 1 <= len(tasks) <= 6:
+        raise ValueError(f"{len(tasks)} tasks; a figure holds one to six")
+    said = " ".join(f"{task}: “{before}” becomes “{after}”." for task, before, after in tasks)
+    alt = f"{len(tasks)} tasks, one model. Text goes in on the left, text comes out. {said}"
+    step = 2.35
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        high = step * len(tasks)
+        axes = canvas(figure, 10, high)
+        middle: dict = {"edgecolor": theme.series[0], "linewidth": 1.8, "fontsize": 11}
+        box(axes, theme, (5.55, 0.35, 1.05, high - 0.7), "T5", **middle)
+        for row, (task, before, after) in enumerate(tasks):
+            colour, y = theme.series[row % len(theme.series)], high - step * (row + 1) + 0.3
+            axes.text(0.1, y + 1.66, task, color=colour, fontsize=9, weight="bold", va="bottom")
+            text_in, text_out = textwrap.fill(before, 29), textwrap.fill(after, 15)
+            box(axes, theme, (0.1, y, 4.85, 1.6), text_in, fontsize=8, edgecolor=colour)
+            box(axes, theme, (7.2, y, 2.7, 1.6), text_out, fontsize=8, edgecolor=colour)
+            arrow(axes, theme, (4.95, y + 0.8), (5.55, y + 0.8))
+            arrow(axes, theme, (6.6, y + 0.8), (7.2, y + 0.8))
+
+    return picture(draw, alt, height=WIDTH * step * len(tasks) / 10)

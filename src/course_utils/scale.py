@@ -54,14 +54,21 @@ def chosen() -> tuple[str, str]:
 def pick(**table: Any) -> SimpleNamespace:
     """Return the column of a table of (small, full) pairs that fits, and say which in one line.
 
+    Where it is the small one, the line says what the full one has in its place.
+
     The result has the names of the table, `scale`, and `device`: where the larger models go, "cuda"
     or "cpu". What every reader runs stays on the processor, so that its numbers are the same.
     """
     scale, reason = chosen()
     device = "cuda" if scale != "small" and gpu_memory() else "cpu"
     column = {name: _value(entry, scale) for name, entry in table.items()}
-    values = ", ".join(f"{name} {value}" for name, value in column.items())
-    say(f"scale: {scale}, for {reason}; {values}")
+    if scale == "small":
+        shown = {n: entry[1] for n, entry in table.items() if isinstance(entry, tuple)}
+        more = "; with a large GPU and the hub: "
+    else:
+        shown, more = column, ": "
+    values = ", ".join(f"{name} {value}" for name, value in shown.items())
+    say(f"{scale} scale: {reason}{values and more + values}")
     return SimpleNamespace(scale=scale, device=device, **column)
 
 

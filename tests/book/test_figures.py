@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import ipywidgets
 import pytest
 
-from course_utils import figures, show
+from course_utils import figures, show, stacks
 from course_utils.models import BertConfig, GptConfig
 
 TOKENS = ["[CLS]", "paris", "is", "the", "[MASK]", "of", "france", "[SEP]"]
@@ -18,7 +18,7 @@ ALT = "Two lines that fall from three to one and to two."
 
 
 def encoder(config: BertConfig) -> figures.Picture:
-    return figures.bert_encoder(config, TOKENS, GUESSES, masked=4)
+    return stacks.bert_encoder(config, TOKENS, GUESSES, masked=4)
 
 
 def gids(svg: str, prefix: str) -> set[str]:
@@ -56,10 +56,10 @@ class Images(HTMLParser):
 def test_encoder_counts_are_those_of_the_config(config):
     for svg in (encoder(config).light, encoder(config).dark):
         assert len(gids(svg, "layer-")) == config.num_layers
-        assert len(gids(svg, "head-")) == config.num_layers * config.num_heads
+        assert len(gids(svg, "vector-")) == config.num_layers * len(TOKENS)
         assert len(gids(svg, "embedding-")) == 3 * len(TOKENS)
         text = letters(svg)
-        assert f"{config.num_layers} layers × {config.num_heads} heads" in text
+        assert f"one of {config.num_layers} layers" in text and f"{config.num_heads} heads" in text
         assert f"d = {config.hidden_size}" in text
         assert f"{config.vocab_size:,} scores" in text
         for piece, probability in GUESSES.items():
@@ -74,19 +74,19 @@ PROMPT = ["The", "people", "of", "the", "United"]
     [GptConfig(), GptConfig(vocab_size=4096, hidden_size=96, num_layers=3, num_heads=6)],
 )
 def test_decoder_counts_are_those_of_the_config(config):
-    picture = figures.gpt_decoder(config, PROMPT, GUESSES)
-    assert f"{config.num_layers} layers of {config.num_heads} attention heads" in picture.alt
+    picture = stacks.gpt_decoder(config, PROMPT, GUESSES)
+    assert f"{config.num_layers} layers; " in picture.alt
     for svg in (picture.light, picture.dark):
         assert len(gids(svg, "layer-")) == config.num_layers
-        assert len(gids(svg, "head-")) == config.num_layers * config.num_heads
+        assert len(gids(svg, "vector-")) == config.num_layers * len(PROMPT)
         assert len(gids(svg, "embedding-")) == 2 * len(PROMPT)  # no segments
-        for words in (f"{config.num_layers} layers × {config.num_heads} heads",
+        for words in (f"one of {config.num_layers} layers", f"{config.num_heads} heads",
                       f"d = {config.hidden_size}", f"{config.vocab_size:,} scores"):  # fmt: skip
             assert words in letters(svg)
 
 
 def test_no_line_or_cell_of_the_decoder_comes_from_the_right():
-    svg = figures.gpt_decoder(GptConfig(num_layers=2), PROMPT, GUESSES).light
+    svg = stacks.gpt_decoder(GptConfig(num_layers=2), PROMPT, GUESSES).light
     below = {(i, j) for i in range(5) for j in range(5) if j <= i}
     pairs = {tuple(map(int, name.split("-")[1:])) for name in gids(svg, "seen-")}
     lines = {tuple(map(int, name.split("-")[:0:-1])) for name in gids(svg, "flow-")}
@@ -105,7 +105,7 @@ def test_each_step_shows_only_what_came_before():
     with pytest.raises(ValueError, match="3 successors, 4"):
         figures.causal_steps(["he", "ran", "home", "now"], [0.1] * 4)
     with pytest.raises(ValueError, match="room for 2 to 9"):
-        figures.gpt_decoder(GptConfig(), ["he"], GUESSES)
+        stacks.gpt_decoder(GptConfig(), ["he"], GUESSES)
 
 
 def test_named_points_stand_on_a_logarithmic_axis():
@@ -133,7 +133,7 @@ def test_the_lowest_level_keeps_its_distance_from_the_axis():
 def test_a_small_probability_is_not_written_as_nothing():
     picture = figures.causal_steps(["he", "ran", "home"], [0.0004, 0.2])
     assert "ran < 0.001" in picture.alt and "home 0.200" in picture.alt
-    assert "heart < 0.01" in figures.gpt_decoder(GptConfig(), PROMPT, {"heart": 0.004}).alt
+    assert "heart < 0.01" in stacks.gpt_decoder(GptConfig(), PROMPT, {"heart": 0.004}).alt
 
 
 def height_of(svg: str, letter: str) -> float:
@@ -211,7 +211,7 @@ def test_a_figure_without_description_is_refused(alt):
 
 def test_masked_position_must_exist():
     with pytest.raises(ValueError, match="masked=8"):
-        figures.bert_encoder(BertConfig(), TOKENS, GUESSES, masked=8)
+        stacks.bert_encoder(BertConfig(), TOKENS, GUESSES, masked=8)
 
 
 def contrast(a: str, b: str) -> float:

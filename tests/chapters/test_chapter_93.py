@@ -41,7 +41,7 @@ def test_sizes_are_the_exact_ones(name, size):
 def test_figure_is_drawn_from_the_shipped_model():
     folder = ROOT / "src/course_utils/checkpoints/gpt-mini"
     config = json.loads((folder / "config.json").read_text())
-    text = CHAPTER.output_of("figures.gpt_decoder(")
+    text = CHAPTER.output_of("stacks.gpt_decoder(")
     assert f"{config['n_layer']} layers of {config['n_head']} attention heads" in text
     assert f"over {config['vocab_size']:,} pieces" in text
 

@@ -38,7 +38,8 @@ def test_auto_looks_at_what_is_there(machine, capsys, memory, hub, steps, reason
     size = scale.pick(**TABLE)
     assert size.steps == steps and size.scale == ("full" if steps == 4000 else "small")
     (line,) = capsys.readouterr().out.splitlines()
-    assert line == f"scale: {size.scale}, for {reason}; steps {steps}, encoder {size.encoder}"
+    reason += "; with a large GPU and the hub" * (size.scale == "small")
+    assert line == f"{size.scale} scale: {reason}: steps 4000, encoder bert-base-uncased"
 
 
 @pytest.mark.parametrize("setting", ["small", "full"])

@@ -28,7 +28,7 @@ LAYERS = (
     "course_utils.comparison",
     "course_utils.counting",
     "course_utils.figures",
-    "course_utils.drawings",
+    "course_utils.stacks",
     "course_utils.overview",
     "course_utils.widgets",
     "course_utils.code_length",

@@ -1,11 +1,11 @@
-"""T5's diagrams: every layer and head of the configuration, and each text that goes in or out."""
+"""The stacks and T5's pictures: every layer and token, and each text that goes in or out."""
 
 import re
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from course_utils import drawings
+from course_utils import figures, overview, stacks
 from course_utils.models import T5Config
 
 INPUTS = ["we", "<0>", "all", "</s>"]
@@ -33,24 +33,24 @@ def letters(svg: str) -> str:
     ],
 )
 def test_stacks_have_the_layers_and_heads_of_the_config(config):
-    picture = drawings.t5_stacks(config, INPUTS, TARGETS)
+    picture = stacks.t5_stacks(config, INPUTS, TARGETS)
     for svg in (picture.light, picture.dark):
         assert len(gids(svg, "encoder-layer-")) == config.num_layers
         assert len(gids(svg, "decoder-layer-")) == config.num_decoder_layers
-        assert len(gids(svg, "encoder-self-")) == config.num_layers * config.num_heads
-        for kind in ("decoder-self-", "decoder-cross-"):
-            assert len(gids(svg, kind)) == config.num_decoder_layers * config.num_heads
-        assert not gids(svg, "encoder-cross-"), "only the decoder looks over"
+        assert len(gids(svg, "encoder-vector-")) == config.num_layers * len(INPUTS)
+        assert len(gids(svg, "decoder-vector-")) == config.num_decoder_layers * len(TARGETS)
+        assert len(gids(svg, "encoder-flow-")) == len(INPUTS) ** 2
+        assert len(gids(svg, "decoder-flow-")) == len(TARGETS) * (len(TARGETS) + 1) / 2
         text = letters(svg)
-        assert f"encoder: {config.num_layers} layers × {config.num_heads} heads" in text
-        assert f"decoder: {config.num_decoder_layers} layers" in text
+        assert f"one of {config.num_decoder_layers} decoder layers" in text
+        assert f"{config.num_heads} heads" in text and "to the encoder" in text
         assert f"d = {config.hidden_size}" in text
         assert f"{config.vocab_size:,} scores" in text
         assert ("d^{-1/2}" in text) == config.scale_logits, "the factor belongs to a tied head"
 
 
 def test_decoder_reads_the_targets_one_place_later():
-    picture = drawings.t5_stacks(T5Config(), INPUTS, ["<0>", "ask", "you", "END"])
+    picture = stacks.t5_stacks(T5Config(), INPUTS, ["<0>", "ask", "you", "END"])
     text = letters(picture.light)
     assert text.count("END") == 1, "what is written last is never read"
     assert text.count("ask") == 2 and text.count("pad") == 1
@@ -59,11 +59,11 @@ def test_decoder_reads_the_targets_one_place_later():
 @pytest.mark.parametrize(("inputs", "targets"), [([], TARGETS), (INPUTS, ["a"] * 8)])
 def test_stacks_refuse_what_does_not_fit(inputs, targets):
     with pytest.raises(ValueError, match="1 to 7 can be drawn"):
-        drawings.t5_stacks(T5Config(), inputs, targets)
+        stacks.t5_stacks(T5Config(), inputs, targets)
 
 
 def test_text_to_text_shows_every_word():
-    picture = drawings.text_to_text(TASKS)
+    picture = overview.text_to_text(TASKS)
     for svg in (picture.light, picture.dark):
         for words in TASKS:
             for text in words:
@@ -71,15 +71,15 @@ def test_text_to_text_shows_every_word():
     for words in TASKS:
         assert all(text in picture.alt for text in words)
     with pytest.raises(ValueError, match="one to six"):
-        drawings.text_to_text([])
+        overview.text_to_text([])
 
 
 def test_attention_across_has_a_name_for_each_row_and_column():
     weights = [[0.1, 0.9], [0.5, 0.5], [1.0, 0.0]]
     alt = "Three pieces that were written, and how much each looks at two inputs."
     written = ["out-a", "out-b", "out-c"]
-    picture = drawings.attention_across(weights, ["in-a", "in-b"], written, alt=alt)
+    picture = figures.attention_across(weights, ["in-a", "in-b"], written, alt=alt)
     for name in ("in-a", "in-b", *written):
         assert name in letters(picture.light)
     with pytest.raises(ValueError, match="3 × 2"):
-        drawings.attention_across(weights, ["in-a"], written, alt=alt)
+        figures.attention_across(weights, ["in-a"], written, alt=alt)
