@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -364,6 +365,54 @@ def attention_across(
     return picture(draw, alt, height=1.5 + 0.27 * len(rows))
 
 
+def token_rows(
+    rows: Mapping[str, Sequence[tuple[str, str]]], *, alt: str, aligned: bool = True
+) -> Picture:
+    """Rows of tokens in boxes, as (token, look); with `aligned`, one below the other.
+
+    Args:
+        rows: what stands before a row → its tokens; a look is "plain", "strong" (predicted, read
+            by a head, computed now), "other" (a second kind), or "absent" (an empty place).
+        alt: what the picture shows, in words.
+        aligned: whether columns have one width; else every box is as wide as its token.
+
+    Raises:
+        ValueError: a look that there is not.
+    """
+    unknown = {look for tokens in rows.values() for _, look in tokens} - {*LOOKS}
+    if unknown:
+        raise ValueError(f"no look is called {sorted(unknown)}; there are {', '.join(LOOKS)}")
+    sizes = {name: [len(token) + 1.6 for token, _ in tokens] for name, tokens in rows.items()}
+    if aligned:
+        columns = [max(found) for found in itertools.zip_longest(*sizes.values(), fillvalue=0)]
+        sizes = {name: columns[: len(found)] for name, found in sizes.items()}
+    margin = 0.25 + 0.175 * max(map(len, rows))
+    unit = min(0.24, (9.9 - margin) / max(map(sum, sizes.values())))
+    points = min(8.5, unit * WIDTH / 10 * 72 / 0.62)
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = canvas(figure, 10, len(rows) + 0.1)
+        for line, (name, tokens) in enumerate(rows.items()):
+            y, x = len(rows) - line - 0.85, margin
+            axes.text(0.1, y + 0.33, name, fontsize=8.5, va="center")
+            for (token, look), size in zip(tokens, sizes[name], strict=True):
+                place = (x, y, size * unit - 0.08, 0.66)
+                box(axes, theme, place, token, fontsize=points, **LOOKS[look](theme))
+                x += size * unit
+
+    return picture(draw, alt, height=0.42 * (len(rows) + 0.1))
+
+
+LOOKS: dict[str, Callable[[Theme], dict]] = {
+    "plain": lambda theme: {},
+    "strong": lambda theme: {"edgecolor": theme.series[1], "linewidth": 1.8},
+    "other": lambda theme: {"edgecolor": theme.series[0], "linewidth": 1.8},
+    "absent": lambda theme: {
+        "facecolor": "none", "edgecolor": theme.quiet, "linestyle": (0, (2, 2))
+    },
+}  # fmt: skip
+
+
 def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Picture:
     """Show a row for each step: what is visible, which token is current, what is blocked.
 
@@ -388,9 +437,9 @@ def causal_steps(tokens: Sequence[str], probabilities: Sequence[float]) -> Pictu
     def draw(figure: Figure, theme: Theme) -> None:
         axes = canvas(figure, 10, rows + 1.2)
         axes.text(6.8, rows + 0.75, "P(next)", fontsize=9, va="center")
-        for x, name, look in zip((0.1, 2.1, 4.2), ("visible", "current", "blocked"),
-                                 _states(theme), strict=True):  # fmt: skip
-            box(axes, theme, (x, rows + 0.6, 0.4, 0.32), **look)
+        names = {"visible": "plain", "current": "strong", "blocked": "absent"}
+        for x, (name, look) in zip((0.1, 2.1, 4.2), names.items(), strict=True):
+            box(axes, theme, (x, rows + 0.6, 0.4, 0.32), **LOOKS[look](theme))
             axes.text(x + 0.52, rows + 0.75, name, fontsize=9, va="center")
         for t, probability in enumerate(probabilities, start=1):
             _step(axes, theme, tokens, t, rows - t + 0.15, wide)
@@ -408,17 +457,10 @@ def decimals(p: float, digits: int = 3) -> str:
     return f"{p:.{digits}f}" if p >= least / 2 else f"< {least:.{digits}f}"
 
 
-def _states(theme: Theme) -> tuple[dict, dict, dict]:
-    """Looks of a visible, a current and a blocked token."""
-    blocked = {"facecolor": "none", "edgecolor": theme.quiet, "linestyle": (0, (2, 2))}
-    return {}, {"edgecolor": theme.series[1], "linewidth": 1.8}, blocked
-
-
 def _step(axes: Axes, theme: Theme, tokens: Sequence[str], t: int, y: float, wide: float) -> None:
     """One row: tokens before position t are seen, the last of them is current."""
-    visible, current, blocked = _states(theme)
     for i, token in enumerate(tokens):
-        look = blocked if i >= t else current if i == t - 1 else visible
+        look = LOOKS["absent" if i >= t else "strong" if i == t - 1 else "plain"](theme)
         size = {"fontsize": min(9, 58 / len(tokens))}
         shape = box(axes, theme, (0.1 + i * wide, y, wide * 0.92, 0.7),
                     token if i < t else "", **look | size)  # fmt: skip

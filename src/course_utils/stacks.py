@@ -268,10 +268,10 @@ def _magnified(
     pitch = (HIGH - LOW) / layers
     top = LOW + (layers // 2 + 1) * pitch
     for near, far in ((top - pitch * 0.55, low), (top + pitch * 0.08, high)):
-        axes.plot([edge, left], [near, far], color=theme.quiet, linestyle=(0, (3, 2)))
+        axes.plot([edge, left], [near, far], color=theme.quiet, linestyle=":", linewidth=1)
     box(axes, theme, (left, low, right - left, high - low), facecolor="none")
-    text = f"one of {layers} {'decoder ' if len(parts) == 3 else ''}layers"
-    axes.text((left + right) / 2, high + 0.3, text, fontsize=9, ha="center", va="center")
+    place = (left + right) / 2, high + 0.3
+    axes.text(*place, f"one of {layers} layers", fontsize=9, ha="center", va="center")
     trunk, tall = (left + right) / 2 + 0.19, (high - low - 0.5) / len(parts)
     arrow(axes, theme, (trunk, low - 0.5), (trunk, low + 0.3))
     for level, (name, size) in enumerate(parts):

@@ -42,7 +42,7 @@ def test_stacks_have_the_layers_and_heads_of_the_config(config):
         assert len(gids(svg, "encoder-flow-")) == len(INPUTS) ** 2
         assert len(gids(svg, "decoder-flow-")) == len(TARGETS) * (len(TARGETS) + 1) / 2
         text = letters(svg)
-        assert f"one of {config.num_decoder_layers} decoder layers" in text
+        assert f"one of {config.num_decoder_layers} layers" in text
         assert f"{config.num_heads} heads" in text and "to the encoder" in text
         assert f"d = {config.hidden_size}" in text
         assert f"{config.vocab_size:,} scores" in text
@@ -72,6 +72,21 @@ def test_text_to_text_shows_every_word():
         assert all(text in picture.alt for text in words)
     with pytest.raises(ValueError, match="one to six"):
         overview.text_to_text([])
+
+
+def test_rows_of_tokens_show_every_token_and_how_it_is_meant():
+    rows = {
+        "input": [("we", "plain"), ("<0>", "other")],
+        "target": [("ask", "strong"), ("", "absent")],
+    }
+    for aligned in (True, False):
+        picture = figures.token_rows(
+            rows, alt="An input, and below it its target.", aligned=aligned
+        )
+        for word in ("input", "target", "we", "<0>", "ask"):
+            assert word.replace("<", "").strip(">") in letters(picture.light)
+    with pytest.raises(ValueError, match=r"no look is called \['loud'\]; there are plain"):
+        figures.token_rows({"a": [("we", "loud")]}, alt="A row with a look that is none.")
 
 
 def test_attention_across_has_a_name_for_each_row_and_column():

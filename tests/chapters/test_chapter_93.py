@@ -42,8 +42,8 @@ def test_figure_is_drawn_from_the_shipped_model():
     folder = ROOT / "src/course_utils/checkpoints/gpt-mini"
     config = json.loads((folder / "config.json").read_text())
     text = CHAPTER.output_of("stacks.gpt_decoder(")
-    assert f"{config['n_layer']} layers of {config['n_head']} attention heads" in text
-    assert f"over {config['vocab_size']:,} pieces" in text
+    assert f"{config['n_layer']} layers; " in text and f"{config['n_head']} attention heads" in text
+    assert f"over {config['vocab_size']:,} tokens" in text
 
 
 def test_only_the_decoder_with_the_right_mask_cannot_look_ahead():
