@@ -265,15 +265,13 @@ def _magnified(
 ) -> None:
     """One layer, drawn large at the right: its parts, additions and norms."""
     left, right, low, high = edge + 0.45, 9.85, 2.9, 10.5
-    pitch = (HIGH - LOW) / layers
-    top = LOW + (layers // 2 + 1) * pitch
+    top, pitch = LOW + (layers // 2 + 1) * (HIGH - LOW) / layers, (HIGH - LOW) / layers
     for near, far in ((top - pitch * 0.55, low), (top + pitch * 0.08, high)):
         axes.plot([edge, left], [near, far], color=theme.quiet, linestyle=":", linewidth=1)
     box(axes, theme, (left, low, right - left, high - low), facecolor="none")
-    place = (left + right) / 2, high + 0.3
-    axes.text(*place, f"one of {layers} layers", fontsize=9, ha="center", va="center")
     trunk, tall = (left + right) / 2 + 0.19, (high - low - 0.5) / len(parts)
     arrow(axes, theme, (trunk, low - 0.5), (trunk, low + 0.3))
+    axes.text(trunk, high + 0.3, f"one of {layers} layers", fontsize=9, ha="center", va="center")
     for level, (name, size) in enumerate(parts):
         place = (left + 0.5, right - 0.12, low + 0.3 + level * tall, tall)
         _part(axes, theme, place, trunk, left + 0.28, f"{name}\n{size}", norm_last)

@@ -65,7 +65,7 @@ def numbers(value: Any, what: str, length: int | None = None) -> np.ndarray:
 
 
 @cache
-def rows(name: str, split: str, count: int) -> dict[str, list]:
+def drawn_rows(name: str, split: str, count: int) -> dict[str, list]:
     """The examples that a record is about, as the notebook draws them on every machine."""
     from course_utils.data.sources import load_dataset
 

@@ -17,7 +17,7 @@ from course_utils.grading.item import (
     require,
     same,
 )
-from course_utils.grading.recorded import guesses, number, record, rows, share
+from course_utils.grading.recorded import drawn_rows, guesses, number, record, share
 
 ITEM = Item("L1", "Frozen features", "L1_frozen_features")
 
@@ -103,7 +103,7 @@ def check_record(student: Student, case: Case) -> None:
     majority = share(found["majority"], "'majority'", count)
     require(max(values) > majority, CHANCE)
     require(len(set(values)) > 1, EQUAL)
-    labels, tested = found["guesses"], rows("questions", "test", SMALL)
+    labels, tested = found["guesses"], drawn_rows("questions", "test", SMALL)
     require(isinstance(labels, dict) and set(KEYS) <= set(labels), LABELS)
     if count != SMALL:  # those of full size are other questions
         return

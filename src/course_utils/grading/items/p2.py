@@ -21,7 +21,7 @@ from course_utils.grading.item import (
     same,
 )
 from course_utils.grading.plain import made
-from course_utils.grading.recorded import guesses, numbers, record, rows
+from course_utils.grading.recorded import drawn_rows, guesses, numbers, record
 
 ITEM = Item("P2", "Fine-tuning against a random start", "P2_finetuning_against_random")
 
@@ -110,7 +110,7 @@ ITEM.calls("P2.4", "The learning rate", 2, "learning_rate", atol=1e-12)
 def check_record(student: Student, case: Case) -> None:
     """The record of both runs: complete, possible, in agreement with itself."""
     found = record(student, "recorded_P2", ["pretrained", "random"])
-    truth = rows("films", "validation", TEXTS)["label"]
+    truth = drawn_rows("films", "validation", TEXTS)["label"]
     runs = {name: check_run(found[name], name, truth) for name in ("pretrained", "random")}
     require(same(runs["pretrained"]["steps"], runs["random"]["steps"]), SAME_STEPS)
     ends = {name: run["validation_accuracy"][-1] for name, run in runs.items()}

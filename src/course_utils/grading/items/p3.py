@@ -23,7 +23,7 @@ from course_utils.grading.item import (
     same,
 )
 from course_utils.grading.plain import made
-from course_utils.grading.recorded import guesses, number, record, rows, share
+from course_utils.grading.recorded import drawn_rows, guesses, number, record, share
 
 ITEM = Item("P3", "Classification as generation", "P3_classification_as_generation")
 
@@ -164,7 +164,7 @@ def check_record(student: Student, case: Case) -> None:
     require(min(rights) > rarer - 0.15, FLIPPED)
     seconds = [number(found[f"{way} seconds"], f"'{way} seconds'") for way in KEYS]
     require(min(seconds) > 0, SLOW)
-    tested = rows("films", "test", count)
+    tested = drawn_rows("films", "test", count)
     guesses(found["generation guesses"], "'generation guesses'", tested["label"], rights[0])
     if count == SMALL:  # the models of full size are not where grading runs
         again = untrained(student, tested["text"][:3])

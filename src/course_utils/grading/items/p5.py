@@ -20,7 +20,7 @@ from course_utils.grading.item import (
     require,
     same,
 )
-from course_utils.grading.recorded import number, numbers, record, rows
+from course_utils.grading.recorded import drawn_rows, number, numbers, record
 
 ITEM = Item("P5", "Summarization, text to text", "P5_summarization")
 
@@ -136,7 +136,8 @@ def own_texts(row: dict, name: str, count: int) -> tuple[list[str], float]:
 
 def check_scores(student: Student, found: dict, firsts: list[tuple[list[str], float]]) -> None:
     """Score the first summaries, and the lead of all texts, by the student's own function."""
-    tested, summaries = rows("news", "test", SMALL), rows("news", "train", 1200)["summary"]
+    tested = drawn_rows("news", "test", SMALL)
+    summaries = drawn_rows("news", "train", 1200)["summary"]
     words = round(sum(len(summary.split()) for summary in summaries) / len(summaries))
     lead = [" ".join(text.split()[:words]) for text in tested["text"]]
     for texts, score in firsts:
