@@ -29,6 +29,7 @@ def record() -> dict:
     return {"conditions": bench.speed_conditions() | {"repeats": 3}, "rows": rows}
 
 
+@pytest.mark.slow
 def test_both_sides_compute_the_same(record: dict) -> None:
     for row in record["rows"]:
         if row["task"] != "memory" and row["dropout"] == 0:
@@ -36,6 +37,7 @@ def test_both_sides_compute_the_same(record: dict) -> None:
             assert row["value"]["ours"] > 0
 
 
+@pytest.mark.slow
 def test_a_row_says_everything(record: dict) -> None:
     for row in record["rows"][:-1]:
         for name in ("ours", "theirs", "ratio"):
@@ -64,6 +66,7 @@ def test_bfloat16_has_rows_where_it_is_fast(monkeypatch: pytest.MonkeyPatch, fas
     assert found == (list(bench.MODELS) if fast else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", bench.MODELS)
 def test_a_row_in_bfloat16_says_so(model: str) -> None:
     row = bench.compare("train", Case(model, "tiny", dtype="bfloat16"), 2)
@@ -105,6 +108,7 @@ def test_the_sides_take_turns() -> None:
     assert "".join(called) == "BAABBAAB"
 
 
+@pytest.mark.slow
 def test_the_table_shows_each_row_and_the_conditions(record: dict) -> None:
     *lines, _, conditions = bench.speed_table(record).splitlines()
     assert len(lines) == len(record["rows"]) + 2

@@ -100,8 +100,11 @@ def rounded(content: object) -> object:
 
 # -- every experiment ------------------------------------------------------------------------
 
+LONG = {"transfer", "pretraining", "yardsticks", "data-efficiency", "facts"}  # even when tiny
+ALIVE = [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in EXPERIMENTS]
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+
+@pytest.mark.parametrize("name", ALIVE)
 def test_the_code_of_an_experiment_is_alive(name, tiny):
     made = tiny(name)
     records.validate(made)
@@ -112,7 +115,7 @@ def test_the_code_of_an_experiment_is_alive(name, tiny):
         assert shape(made) == shape(records.load(name))
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", ALIVE)
 def test_a_record_names_no_host_and_no_path(name, tiny):
     text = json.dumps(tiny(name))
     for private in (platform.node(), str(Path.home()), str(records.SOURCE), "/tmp", "/var"):
@@ -152,7 +155,7 @@ def test_the_recipes_are_the_best_of_as_many_tries():
         assert (len(row.lengths) > 1) is best["growing"]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", ALIVE)
 def test_an_experiment_says_what_it_asks_and_how_that_is_decided(name, tiny):
     claim = EXPERIMENTS[name].claim
     assert (claim is None) == (name in WITHOUT_CLAIM)

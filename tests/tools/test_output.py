@@ -20,7 +20,7 @@ VERBS = {
 }
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", ["ascii", "cp932"])  # the least that there is, and two bytes
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_verb_ends_in_a_traceback(verb, encoding, tmp_path):
     command = [sys.executable, "-m", "course_utils", *verb.split()]
