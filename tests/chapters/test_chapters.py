@@ -57,6 +57,15 @@ def test_cells_hold_one_idea(chapter):
     assert not long, f"more than 15 lines: {long}"
 
 
+def test_what_is_shown_is_what_is_built(chapter):
+    """Code that defines nothing, and is not tagged `build`, is plumbing: little of it lies open."""
+    builds = re.compile(r"^(?:def|class|@)", re.M)
+    plumbing = [
+        c for c in chapter.visible if not builds.search(source(c)) and "build" not in tags(c)
+    ]
+    assert sum(count_lines(source(c)) for c in plumbing) <= 200
+
+
 def test_equations_are_numbered_anchored_and_checked(chapter):
     for number in EQUATIONS.get(chapter.path.name[:4], []):
         assert f"\\tag{{{number}}}" in chapter.prose
