@@ -12,7 +12,7 @@ REPAIRS = {
     # ARIA roles with which docutils' lists of references are not valid
     '<div role="list" class="citation-list">': "<div>",
     ' role="doc-biblioentry"': "",
-    # folded code says "Show code cell source"; a second name is one that nobody sees
+    # folded code says of what it is the code; a second name is one that nobody sees
     '<summary aria-label="Toggle hidden content">': "<summary>",
     # a quiz that is drawn before MathJax has come stops at a version that is not there
     "if (version[0] ==": "if (version?.[0] ==",
@@ -24,6 +24,18 @@ def mend(app, pagename, templatename, context, doctree):
     for fault, remedy in REPAIRS.items():
         if "body" in context:
             context["body"] = context["body"].replace(fault, remedy)
+
+
+def name_folds(app, pagename, templatename, context, doctree):
+    """Say of folded code what it is the code of: the figure or the table below it."""
+    kinds = {"course-figure": "this figure", "<table": "this table", "MCButton": "these questions"}
+    cells = context.get("body", "").split('<div class="cell ')
+    for i, cell in enumerate(cells):
+        shown = next((kind for mark, kind in kinds.items() if mark in cell), "what is shown")
+        cell = cell.replace("Show code cell source", f"Code of {shown}")
+        cells[i] = cell.replace("Hide code cell source", "Hide the code")
+    if "body" in context:
+        context["body"] = '<div class="cell '.join(cells)
 
 
 def begin(app, pagename, templatename, context, doctree):
@@ -112,6 +124,7 @@ def setup(app):
     """Register the extension."""
     app.connect("source-read", measured)
     app.connect("html-page-context", begin)
+    app.connect("html-page-context", name_folds)
     app.connect("html-page-context", mend)
     app.connect("html-page-context", enliven)
     app.connect("html-page-context", without_formulas, priority=900)

@@ -136,6 +136,13 @@ def test_pictures_have_alternative_text(site):
     assert bare == {}
 
 
+def test_folded_code_says_what_it_is_the_code_of(site):
+    page = (site / "chapters/09_2_bert.html").read_text("utf-8")
+    for what in ("this figure", "this table", "these questions"):
+        assert f"Code of {what}" in page
+    assert not re.search("(Show|Hide) code cell source", page)
+
+
 def test_every_page_can_be_found_printed_edited_and_reported(site):
     bare = {page: found for page in pages() if (found := lacking(site / f"{page}.html"))}
     assert bare == {}
