@@ -65,6 +65,12 @@ def measured(app, docname, source):
 
     there = repository(Path(app.srcdir))["url"] != PLACEHOLDER
     source[0] = CONFIGURED.sub(lambda found: found[1] if there else "", source[0])
+    if "<!-- colab -->" in source[0]:
+        from course_tools.book.identity import first_on_colab
+
+        notebook = first_on_colab(Path(app.srcdir))
+        button = f"\n[Run on Colab]({notebook})" if notebook else ""
+        source[0] = source[0].replace("<!-- colab -->", button)
     if "<!-- sections -->" in source[0]:
         source[0] = source[0].replace("<!-- sections -->", sections(Path(app.srcdir)))
     if docname == "book/records":
@@ -86,7 +92,12 @@ def enliven(app, pagename, templatename, context, doctree):
     """Give scripts and stills of live figures, and those of quizzes, to the pages that have any."""
     body = context.get("body", "")
     if "data-live=" in body or "MCButton" in body:
-        context["body"] = re.sub(r'<div class="live" data-live="([\w-]+)">', picture(context), body)
+        made = Path(app.srcdir) / "_build/assets/live"
+        show = picture(context, made)
+        context["body"] = re.sub(r'<div class="live" data-live="([\w-]+)">', show, body)
+        for name in re.findall(r'data-live="([\w-]+)"', body):  # answers that come with the page
+            if (made / f"answers-{name}.js").is_file():
+                app.add_js_file(f"live/answers-{name}.js", loading_method="defer")
         app.add_js_file("live/live.js", loading_method="defer")
         app.add_css_file("live.css")
 
@@ -104,18 +115,20 @@ def described(script):
     return f"{script.filename} {script.attributes.get('body')}".lower()
 
 
-def picture(context):
-    """What puts its still picture into the place of a live figure, as far as one was taken."""
+def picture(context, made):
+    """What puts a figure's first view and its still picture into its place, where it has such."""
     path = STILLS / "stills.json"
     stills = json.loads(path.read_text("utf-8"))["stills"] if path.is_file() else {}
+    drawn = json.loads(path.read_text("utf-8")) if (path := made / "drawn.json").is_file() else {}
 
     def with_picture(match):
+        first = match[0] + drawn.get(match[1], "")
         if (still := stills.get(match[1])) is None:
-            return match[0]
+            return first
         source = context["pathto"](f"_static/stills/{match[1]}.png", resource=True)
         size = f'width="{still["width"]}" height="{still["height"]}"'
         alt = html.escape(still["alt"])
-        return f'{match[0]}<img src="{source}" {size} loading="lazy" alt="{alt}">'
+        return f'{first}<img src="{source}" {size} loading="lazy" alt="{alt}">'
 
     return with_picture
 

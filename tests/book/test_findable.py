@@ -44,7 +44,9 @@ def small(request, tmp_path_factory):
     shutil.copytree(ROOT / "book/site", root / "book/site")
     shutil.copy(ROOT / "book/references.bib", root / "book")
     (root / "_build/assets").mkdir(parents=True)
-    (root / "book/index.md").write_text("(place)=\n" + PAGE)
+    (root / "book/index.md").write_text("(place)=\n" + PAGE + "\n[Play](run.ipynb)<!-- colab -->\n")
+    (root / "chapters").mkdir()
+    (root / "chapters/09_1_first.ipynb").touch()
     (root / "book/other.md").write_text("# Other\n\nToo short.\n")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Run")])
     notebooks.name_language(notebook)
@@ -61,6 +63,15 @@ def head(site, name: str) -> dict[str, str]:
     tags = {t.get("name") or t.get("property"): t.get("content") for t in soup.find_all("meta")}
     canonical = soup.find("link", rel="canonical")
     return tags | {"canonical": canonical and canonical["href"]}
+
+
+@pytest.mark.slow
+def test_the_button_for_colab_is_there_once_it_leads_somewhere(small):
+    url, site = small
+    soup = BeautifulSoup((site / "book/index.html").read_text("utf-8"), "html.parser")
+    found = [a["href"] for a in soup.find_all("a", string="Run on Colab")]
+    there = f"{url.replace('github.com', 'colab.research.google.com/github')}/blob/term/2027"
+    assert found == ([f"{there}/chapters/09_1_first.ipynb"] if url == MINE else [])
 
 
 @pytest.mark.slow

@@ -213,7 +213,12 @@ def test_wide_code_shows_that_it_goes_on(browser, site):
 def test_the_first_page_leads_on(browser, site):
     with Watched(browser, site.as_uri(), "book/index.html") as watched:
         start = watched.page.locator(".start a").all_inner_texts()
-        assert start == ["Start with 9.1", "Live models", "Exercises"]
+        assert start == ["Start with 9.1", "Play", "Exercises"]
+        figure = watched.page.locator("article [data-live=paradigms]")
+        assert figure.locator(".panel").count() == 3
+        assert figure.bounding_box()["y"] < 500  # in view, before anything is scrolled
+        numbers = figure.locator(".answer").all_inner_texts()
+        assert all(re.search(r"In the gap: “.+” [\d.]+%", text) for text in numbers)
         said = watched.page.locator("article li:has(a[href*='chapters/09_'])").all_inner_texts()
         assert sum(bool(re.search(r"\d+ minutes to read, .* to run", text)) for text in said) == 5
         if repository()["url"] == PLACEHOLDER:
@@ -225,6 +230,11 @@ def test_mathjax_comes_only_where_formulas_stand(site):
     loading = {path for path, text in pages.items() if "mathjax/tex-chtml" in text}
     formulas = {path for path, text in pages.items() if 'class="math' in text or "MCButton" in text}
     assert loading == formulas and len(loading) < len(pages) - 5
+
+
+def test_only_the_page_that_searches_loads_the_index(site):
+    loading = [p.name for p in site.rglob("*.html") if "searchindex.js" in p.read_text("utf-8")]
+    assert loading == ["search.html"]
 
 
 def test_dark_screens_print_on_white(browser, site):

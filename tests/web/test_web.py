@@ -34,6 +34,7 @@ from course_utils.data.sources import load_corpus, split
 from course_utils.data.text import token_ids
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import Bert
+from course_utils.models.layers import attention_weights, split_heads
 from course_utils.objectives import span_corruption
 
 pytestmark = [
@@ -42,8 +43,9 @@ pytestmark = [
 ]
 LIVE = ROOT / "book/site/live"
 STILLS = stills.FOLDER / "stills.json"
-NAMES = ("pieces", "mask-guess", "corruption", "stepping", "attention", "spans", "slots", "routes",
-         "scaling", "cost", "tree")  # fmt: skip
+NAMES = ("paradigms", "pieces", "mask-guess", "corruption", "stepping", "attention", "spans",
+         "slots", "scaling", "cost", "tree")  # fmt: skip
+ASKING = ("paradigms", "mask-guess", "stepping", "attention", "spans", "slots")  # a model, that is
 NASTY = [
     "", " ", "  ", "\n", "\t\n  \r\n", "a", " a", "a ", "don't won't WE'LL it's'", "1234567890",
     "½ ² Ⅷ ٣ 三", "naïve café Ångström", "שלום עולם", "مرحبا بالعالم", "日本語テキスト",
@@ -61,8 +63,9 @@ import { Bert } from "{engine}/bert.js";
 import { Gpt } from "{engine}/gpt.js";
 import { T5 } from "{engine}/t5.js";
 import { Tokenizer } from "{engine}/tokenizer.js";
+import { trace } from "{engine}/trace.js";
 import { decode, unpack } from "{engine}/weights.js";
-window.Tokenizer = Tokenizer;
+Object.assign(window, { Tokenizer, trace });
 window.parts = {};
 window.livePart = (name, number, text) => ((window.parts[name] ??= [])[number] = text);
 window.make = (name) => {
@@ -315,7 +318,7 @@ def test_rounding_is_at_most_half_a_step():
 
 
 def test_sizes(exported):
-    for name in (*export.MODELS, "intent-slots", "routes"):
+    for name in (*export.MODELS, "intent-slots"):
         parts = list(exported.glob(f"{name}-*.js"))
         assert len(parts) > 1
         assert sum(len(gzip.compress(path.read_bytes())) for path in parts) <= 1.5e6
@@ -421,8 +424,8 @@ class Figure:
         self.root.get_by_label(label, exact=True).select_option(label=text)
 
     def load(self) -> None:
-        """Load the models that the figure needs."""
-        self.press("Load", exact=False)
+        """Go to where one writes, which brings the models that the figure needs."""
+        self.root.locator("textarea").focus()
         self.root.get_by_text("loaded.").wait_for()
 
     def said(self, pattern: str) -> re.Match:
@@ -453,10 +456,10 @@ def test_pieces(figure):
 
 def test_mask_and_guess(figure):
     fig = figure("mask-guess")
-    fig.press("Ask the models")
-    fig.said("Load the models first")
-    fig.load()
+    fig.said("It was “United”. BERT says “.+”, GPT “.+”.")
+    fig.press("[MASK]")
     fig.press("·must")
+    fig.said("Masked. What stood there")
     fig.write("Your guess", "will")
     fig.press("Ask the models")
     fig.said("It was “must”. BERT says “.+”, GPT “.+”.")
@@ -465,10 +468,12 @@ def test_mask_and_guess(figure):
     fig.press("[MASK]")
     fig.said("Choose a piece")
     fig.write("Sentence", "We agree.")
+    fig.said("Choose a piece to mask it")
     assert fig.root.get_by_label("Examples").input_value() == "own"
     fig.choose("Examples", "We have reduced the debt, and we will not ra…")
     assert "debt" in fig.root.get_by_label("Sentence", exact=True).input_value()
     fig.write("Sentence", "")
+    fig.said("No text")
     fig.press("Ask the models")
     fig.said("Mask a piece first")
     fig.still()
@@ -476,9 +481,6 @@ def test_mask_and_guess(figure):
 
 def test_mask_and_guess_shows_what_pytorch_says(figure, models):
     fig = figure("mask-guess")
-    fig.load()
-    fig.press("·United")
-    fig.press("Ask the models")
     fig.said("It was “United”")
     text = fig.root.get_by_label("Sentence", exact=True).input_value()
     ids = load_tokenizer()(text)["input_ids"]
@@ -514,9 +516,9 @@ def test_stepping(figure, models):
     fig = figure("stepping")
     fig.load()
     fig.said("7 tokens: 7 read now, 0 from the cache")
-    for n in range(3):
+    for n in range(3):  # the model, which has just come, reads the whole text once
         fig.press("Take the likeliest")
-        fig.said(f"{8 + n} tokens: 1 read now, {7 + n} from the cache")
+        fig.said(f"{8 + n} tokens: {1 if n else 8} read now, {7 + n if n else 0} from the cache")
     prompt = [4, *load_tokenizer()("The state of the Union is")["input_ids"]]
     rounded = as_in_the_page(models["gpt-mini"])
     written = rounded.generate(torch.tensor([prompt]), max_new_tokens=3).new_ids[0]
@@ -534,7 +536,7 @@ def test_stepping(figure, models):
     fig.press("Start again")
     fig.said("7 tokens")
     fig.write("Begin with", "")
-    fig.said("1 tokens: 1 read now")
+    fig.said("No text yet: this is how GPT would begin one")
     fig.still()
 
 
@@ -568,7 +570,7 @@ def test_a_quick_second_click_waits_for_the_first_answer(figure, models):
         ("attention", "Sentence", "18 pieces"),
         ("spans", "Your text", "120 pieces"),
         ("slots", "Sentence", "40 words"),
-        ("routes", "A sentence about a film", "62 pieces"),
+        ("paradigms", "Your sentence", "10 pieces"),
     ],
 )
 def test_what_is_not_read_is_said(playground, name, label, said):
@@ -713,8 +715,8 @@ def test_attention(figure, models):
     names.nth(18).wait_for()
     assert fig.root.locator(".live-app b").count() == 0
     fig.write("Sentence", "")
-    fig.said("“<eos>” looks most at 1 “<eos>”, with 100.0%")
-    assert names.count() == 1
+    fig.said("No text, no attention")
+    assert names.count() == 0 and fig.root.locator(".live-bars li").count() == 0
     fig.still()
 
 
@@ -749,12 +751,14 @@ def test_spans(figure, models):
     fig.press("Draw again")
     assert fig.root.get_by_role("group", name="Input", exact=True).inner_text() != before
     fig.press("Let T5 mend it")
-    fig.said("Load T5 first")
-    fig.load()
-    fig.said("T5 wrote .* tokens; .* spans are exactly")
+    fig.said("It wrote .* tokens; .* spans are exactly")
     assert fig.root.locator("ins").count() == int(numbers[3])
     fig.write("Your text", "one")
     fig.said("0 of ")
+    fig.write("Your text", "")
+    fig.said("No text")
+    fig.press("Let T5 mend it")
+    fig.said("Nothing is cut out")
     fig.still()
 
 
@@ -801,60 +805,23 @@ def page_model(model, part: str):
     return model.eval()
 
 
-def test_classify_or_generate(figure):
-    fig = figure("routes")
-    fig.load()
-    for text in ("a warm , funny and moving film", "a dull and stupid mess", "😀 <b>שלום</b>"):
-        fig.write("A sentence about a film", text)
-        label, word = routes_by_torch(text)
-        fig.said(f"BERT: {label}. GPT: {word}.")
-    assert fig.root.locator("b").count() == 0
-    assert fig.root.get_by_text(re.compile(r"[\d.]+ ms a word")).count() == 1
-    tuned = records.load("finetuning-curves")["results"]["models"]["t5-mini"]["test_accuracy"]
-    assert f"{tuned['mean']:.1%} ± {100 * tuned['sd']:.1f} (t5-mini)" in fig.root.inner_text()
-    rows = {row["labels"]: row["accuracy"] for row in heads.current()["routes"]
-            if row["route"] == "generate"}  # fmt: skip
-    shown = fig.root.locator("tbody").last.locator("tr").last.locator("td").all_inner_texts()
-    assert shown[:-1] == [f"{100 * rows[count]:.1f}%" for count in sorted(rows)]
-    fig.write("A sentence about a film", " ")
-    fig.said("No text, no answer")
-    assert fig.root.locator(".live-bars li").count() == 0
-    fig.write("A sentence about a film", "word " * 2000)  # 10,000 characters
-    fig.said("BERT: .* GPT: ")
-    fig.still()
-
-
-@torch.no_grad()
-def routes_by_torch(text: str) -> tuple[str, str]:
-    """What either route should say of a text."""
-    found = []
-    for kind in heads.ROUTES:
-        model, examples = heads.prepare(kind, {"text": [text], "label": [0]})
-        logits = page_model(model, kind)(torch.tensor(examples.ids)).flatten(0, -2)[-1]
-        p, best = logits.softmax(-1).max(-1)
-        names = {0: "bad", 1: "good"}
-        if kind == "generate":
-            names = dict(zip(heads.words(), names.values(), strict=True))
-        found.append(f"{names.get(int(best), 'no label')} with {100 * p:.1f}%")
-    return found[0], found[1]
-
-
 def test_parts_stand_on_the_shipped_models():
     """Fails when a mini was trained again: then `course web train`."""
     found = heads.current()
     assert found is not None and not heads.missing(found)
     assert {row["alpha"] for row in found["slots"]} == set(heads.ALPHAS)
     sizes = [path.stat().st_size for path in heads.FOLDER.glob("*.safetensors")]
-    assert len(sizes) == len(heads.ALPHAS) + len(heads.ROUTES) and max(sizes) < 250e3
+    assert len(sizes) == len(heads.ALPHAS) and max(sizes) < 250e3
 
 
 def test_only_parts_of_a_changed_model_are_trained_anew(tmp_path):
-    found = {"bases": heads.bases() | {"bert-mini": "another"}, "slots": [{"alpha": 0.5}]}
-    found["routes"] = [{"route": kind, "labels": 100} for kind in heads.ROUTES]
-    (tmp_path / "record.json").write_text(json.dumps(found))
-    rest = [{"route": "generate", "labels": 100}]
-    assert heads.kept(tmp_path) == {"bases": heads.bases(), "slots": [], "routes": rest}
-    assert heads.kept(tmp_path / "nothing") == {"bases": heads.bases(), "slots": [], "routes": []}
+    same = {"bases": heads.bases(), "slots": [{"alpha": 0.5}]}
+    other = same | {"bases": {"bert-mini": "another"}}
+    for record, kept in ((same, same["slots"]), (other, [])):
+        (tmp_path / "record.json").write_text(json.dumps(record))
+        assert heads.kept(tmp_path) == {"bases": heads.bases(), "slots": kept}
+    assert heads.kept(tmp_path / "nothing") == {"bases": heads.bases(), "slots": []}
+    assert heads.missing(same) == [alpha for alpha in heads.ALPHAS if alpha != 0.5]
 
 
 def test_scaling(figure):
@@ -917,6 +884,291 @@ def test_tree(figure):
     fig.still()
 
 
+# -- one sentence, three models --------------------------------------------------------------
+
+START = "We trust the United States."
+
+
+class Seen:
+    """What passes through the blocks of a PyTorch model: states and weights, one text at a time."""
+
+    def __init__(self, blocks, mask: torch.Tensor | None = None):
+        """Watch these blocks; `mask` is what T5's attention is told and the others' is not."""
+        self.states, self.weights, self.across = [], [], []
+        blocks[0].register_forward_pre_hook(lambda _, inputs: self.states.append(inputs[0][0]))
+        for part in blocks:
+            part.register_forward_hook(lambda _, inputs, output: self.states.append(output[0]))
+            part.attention.register_forward_pre_hook(
+                lambda own, inputs: self.weights.append(
+                    own.weights(inputs[0], inputs[1] if mask is None else mask)[0]
+                )
+            )
+            if hasattr(part, "cross_attention"):
+                part.cross_attention.register_forward_pre_hook(self.look_across)
+
+    def look_across(self, own, inputs):
+        """Keep the weights of cross-attention."""
+        query = split_heads(own.query(inputs[0]), own.num_heads)
+        self.across.append(attention_weights(query, inputs[1][0], None, own.scale)[0])
+
+
+@torch.no_grad()
+def traced_by_torch(name: str, model, ids: list[int], gap: int) -> dict:
+    """The same pass as the page's `trace`, of the weights that the page has."""
+    model, inner = as_in_the_page(model).eval(), [*ids[:gap], 0, *ids[gap + 1 :]]
+    if name == "t5-mini":
+        return t5_traced(model, inner, ids[gap], gap)
+    inputs = [4, *ids[:-1]] if name == "gpt-mini" else [1, *inner, 2]
+    if name == "bert-mini":
+        inputs[gap + 1] = 3
+    full = torch.ones(len(inputs), len(inputs), dtype=torch.bool)
+    seen = Seen(model.blocks, full.tril() if name == "gpt-mini" else full)
+    logits = model(torch.tensor([inputs]))[0]
+    logits = logits if name == "gpt-mini" else logits[[gap + 1]]
+    targets = ids if name == "gpt-mini" else [ids[gap]]
+    return {"inputs": inputs, "states": torch.stack(seen.states), "logits": logits,
+            "targets": targets, "heads": [seen.weights]}  # fmt: skip
+
+
+def t5_traced(model, inner: list[int], wanted: int, gap: int) -> dict:
+    """Encoder and decoder, one below the other."""
+    sentinel = load_tokenizer().convert_tokens_to_ids("<extra_id_0>")
+    read = [*inner[:gap], sentinel, *inner[gap + 1 :], 4]
+    written = [0, sentinel, wanted]
+    first, second = Seen(model.encoder.blocks), Seen(model.decoder.blocks)
+    logits = model(torch.tensor([read]), torch.tensor([written]))[0]
+    pairs = zip(first.states, second.states, strict=True)
+    return {"inputs": [*read, *written], "states": torch.stack([torch.cat(p) for p in pairs]),
+            "logits": logits, "targets": [sentinel, wanted, 4],
+            "heads": [first.weights, second.across, second.weights]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "gap"), [(START, 3), ("Peace, now!", 0)])
+def test_the_three_models_are_traced_as_pytorch_computes_them(engine, models, text, gap):
+    ids = load_tokenizer()(text)["input_ids"]
+    script = """([ids, gap, names]) =>
+      trace(Object.fromEntries(names.map((name) => [name, make(name)])), ids, gap)"""
+    page = engine.evaluate(script, [ids, gap, list(export.MODELS)])
+    for name in export.MODELS:
+        found, true = page[name], traced_by_torch(name, models[name], ids, gap)
+        assert found["inputs"] == true["inputs"] and found["width"] == 128
+        close = {"rtol": 0.01, "atol": 2e-3}  # three digits are shown
+        vectors, states = torch.tensor(found["vectors"]), torch.tensor(found["states"])
+        torch.testing.assert_close(vectors, true["states"][0][:, :16], **close)
+        torch.testing.assert_close(states, true["states"][:, :, :5], **close)
+        for head, weights in zip(found["heads"], true["heads"], strict=True):
+            rows = weights[head["layer"]][head["head"]]
+            torch.testing.assert_close(torch.tensor(head["rows"]), rows, **close)
+        p = true["logits"].softmax(-1)
+        assert [row["target"] for row in found["asked"]] == true["targets"]
+        for row, mine in zip(found["asked"], p, strict=True):
+            assert [i for i, _ in row["top"]] == mine.topk(5).indices.tolist()
+            assert row["p"] == pytest.approx(float(mine[row["target"]]), rel=0.01)
+            assert row["loss"] == pytest.approx(
+                -float(mine[row["target"]].log()), rel=0.02, abs=2e-3
+            )
+        assert found["asked"][found["gap"]]["target"] == ids[gap]
+
+
+SHUT = "nodes => nodes.map((node) => node.classList.contains('shut'))"
+
+
+def test_a_step_of_the_figure_shows_what_was_traced(figure, engine):
+    """Cells, masks, answers and losses of the default sentence, which no model has to come for."""
+    fig, stored = figure("paradigms"), []
+    fig.page.on("request", lambda request: stored.append(request.url))
+    script = "Object.fromEntries([...liveAnswers].map(([key, text]) => [key, JSON.parse(text)]))"
+    answers = fig.page.evaluate(script)
+    key = next(key for key in answers if key.startswith('["trace"'))
+    panels = dict(zip(export.MODELS, fig.root.locator(".panel").all(), strict=True))
+    fig.said("Where the three differ")
+    for name, panel in panels.items():
+        it = answers[key][name]
+        size, split = len(it["inputs"]), it["split"]
+        cells = panel.locator(".cells > i").evaluate_all(SHUT)
+        assert panel.locator("li").count() == size and len(cells) == size * size
+        looks = ~torch.tensor(cells).view(size, size)
+        first = it["heads"][0]["rows"]
+        own = torch.tensor(first) > 0  # what the model itself computed
+        where = slice(0, split) if split else slice(0, size)
+        assert torch.equal(looks[where, where], own)
+        if name == "t5-mini":
+            assert looks[split:, :split].all() and not looks[:split, split:].any()
+            assert torch.equal(looks[split:, split:], torch.tensor(it["heads"][2]["rows"]) > 0)
+    step(fig, "loss")
+    for name, panel in panels.items():
+        asked = answers[key][name]["asked"]
+        losses = [f"{row['loss']:.2f}" for row in asked]
+        assert panel.locator(".cells b").all_inner_texts() == losses
+        mean = sum(row["loss"] for row in asked) / len(asked)
+        assert f"mean of {len(asked)}: {mean:.2f} nats" in panel.inner_text()
+    assert not [url for url in stored if "-mini-" in url]
+
+
+def step(fig, name: str) -> None:
+    """Go to a step by its name."""
+    fig.press(name)
+    current = fig.root.locator("[aria-current=step]")
+    assert current.inner_text() == name
+
+
+def test_the_figure_answers_to_another_sentence(figure, models):
+    fig = figure("paradigms")
+    fig.write("Your sentence", "Peace is <b>good</b>.")
+    fig.root.get_by_text("loaded.").wait_for()
+    fig.root.locator(".sentence button", has_text="is").first.wait_for()
+    assert fig.root.locator(".sentence b").count() == 0
+    fig.write("Your sentence", "We want peace in the world.")
+    fig.root.locator(".sentence button", has_text="world").first.wait_for()
+    fig.press("peace")
+    ids = load_tokenizer()("We want peace in the world.")["input_ids"]
+    gap = fig.root.locator(".sentence button").all_inner_texts().index("peace")
+    for name, panel in zip(export.MODELS, fig.root.locator(".panel").all(), strict=True):
+        true = traced_by_torch(name, models[name], ids, gap)
+        row = true["targets"].index(ids[gap])
+        p = float(true["logits"][row].softmax(-1).max())
+        panel.locator(".answer b", has_text=re.compile(f"{100 * p:.1f}%")).wait_for()
+    for text in ("", "!"):
+        fig.write("Your sentence", text)
+        fig.said("Write two tokens or more")
+        assert fig.root.locator(".panel li, .answer b").count() == 0
+    fig.write("Your sentence", "We want peace in the world.")
+    fig.root.locator(".answer b").nth(2).wait_for()
+
+
+def test_the_figure_by_keyboard(playground):
+    fig = Figure(playground, "paradigms", False)
+    handle = fig.root.get_by_label("Step", exact=True)
+    handle.focus()
+    for _ in range(7):
+        playground.keyboard.press("ArrowRight")
+    fig.said("Minus the logarithm")
+    assert handle.get_attribute("aria-valuetext") == "7 of 7: loss"
+    fig.press("attention")
+    panel = fig.root.locator(".panel").first
+    rows = panel.locator("li button")
+    assert rows.evaluate_all(STOPS) == 1
+    rows.first.focus()
+    playground.keyboard.press("End")
+    assert panel.locator(".told").inner_text().startswith("“[SEP]”: attends most to")
+    assert rows.last.get_attribute("aria-pressed") == "true"
+    label = rows.last.get_attribute("aria-label")  # every row says its numbers to who listens
+    assert label == panel.locator(".told").inner_text()
+    heights = set()
+    for name in ("tokens", "vectors", "mask", "attention", "blocks", "logits", "loss"):
+        step(fig, name)
+        heights.add(round(fig.root.bounding_box()["height"]))
+        labels = panel.locator("li button").evaluate_all("n => n.map(b => b.ariaLabel)")
+        assert len(set(labels)) == rows.count()
+    assert len(heights) == 1
+
+
+def test_a_cell_says_its_number(playground):
+    fig = Figure(playground, "paradigms", True)
+    fig.write("Your sentence", START)
+    fig.root.locator(".panel .name", has_text="United").first.wait_for()
+    step(fig, "attention")
+    panel = fig.root.locator(".panel").nth(1)
+    panel.locator("li").nth(2).locator("i").nth(1).hover()
+    assert re.match(r"“·trust”: attends to “We” with [\d.]+%", panel.locator(".told").inner_text())
+    assert panel.locator("li.seen .name").inner_text() == "We"
+    panel.locator("li").nth(2).locator("i").nth(4).hover()
+    assert "may not attend to “·United”" in panel.locator(".told").inner_text()
+    step(fig, "mask")
+
+
+def test_the_figure_plays_and_stops(playground):
+    fig = Figure(playground, "paradigms", True)
+    step(fig, "logits")
+    playground.clock.install()
+    fig.press("▶ Play")
+    fig.said("Minus the logarithm")
+    assert fig.root.get_by_role("button", name="Pause").count() == 1
+    playground.clock.run_for(5000)
+    assert fig.root.get_by_role("button", name="▶ Play").count() == 1  # it ends at the last step
+    fig.press("▶ Play")
+    fig.said("The same sentence, three inputs")
+    playground.clock.run_for(5000)
+    fig.said("Each token becomes a vector")
+    fig.press("❚❚ Pause")
+    playground.clock.run_for(20000)
+    fig.said("Each token becomes a vector")
+    step(fig, "mask")
+
+
+def test_who_wants_no_motion_sees_none(browser, site):
+    moves = "node => getComputedStyle(node).animationName"
+    for motion, name in (("reduce", "none"), ("no-preference", "live-arrive")):
+        page = browser.new_page(reduced_motion=motion)
+        page.goto(f"{site.as_uri()}/book/playground.html")
+        assert page.locator(".panel .cells").first.evaluate(moves) == name
+        page.close()
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_first_view_waits_for_no_script(browser, site, served, width):
+    """What is drawn when the book is built is what the script draws: nothing moves."""
+    page, held = browser.new_page(viewport={"width": width, "height": 900}), []
+    page.route("**/live.js*", lambda route: held.append(route))
+    page.goto(f"{served(site)}/book/playground.html", wait_until="commit")
+    figure = page.locator("[data-live=paradigms]")
+    figure.locator(".panel").nth(2).wait_for()
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    before = figure.bounding_box()["height"], figure.inner_text()
+    columns = figure.locator(".panel").evaluate_all("n => n.map(p => p.getBoundingClientRect().x)")
+    assert len(set(columns)) == (3 if width > 600 else 1)
+    held[0].continue_()
+    page.wait_for_function("window.liveData")
+    page.wait_for_timeout(200)
+    assert abs(figure.bounding_box()["height"] - before[0]) <= 1
+    assert figure.inner_text() == before[1]
+    page.close()
+
+
+def test_what_was_answered_at_the_build_is_what_the_models_answer(browser, site):
+    """Every stored answer, asked again of the models in the page."""
+    with Watched(browser, site.as_uri(), "book/playground.html") as watched:
+        page = watched.page
+        stored = page.evaluate("[...liveAnswers].map(([key]) => key)")
+        assert len(stored) >= len(ASKING)
+        before = {name: shown(page, name) for name in ASKING}
+        assert all(re.search(r"\d", text) for text in before.values())
+        for name in ASKING:
+            Figure(page, name, True).load()
+        page.evaluate("liveAnswers.clear()")  # from now on the models must answer
+        for name, again in AGAIN.items():
+            again(Figure(page, name, True))
+        page.wait_for_timeout(1500)
+        assert {name: shown(page, name) for name in ASKING} == before
+        assert watched.wrong == []
+
+
+def shown(page, name: str) -> str:
+    """Text of a figure without the line about models."""
+    texts = page.locator(f"[data-live={name}] .live-app > :not(.live-offer)").all_inner_texts()
+    return re.sub(
+        "[0-9]+ read now.*", "", "\n".join(texts)
+    )  # which depends on what was read before
+
+
+def rewritten(fig: Figure) -> None:
+    """Write another text, then the same as before."""
+    field = fig.root.locator("textarea")
+    text = field.input_value()
+    field.fill("We agree.")
+    fig.page.wait_for_timeout(400)
+    field.fill(text)
+
+
+def asked_again(fig: Figure) -> None:
+    """The question of *mask and guess*, or of the spans."""
+    fig.press("Ask the models" if fig.root.get_by_label("Your guess").count() else "Let T5 mend it")
+
+
+AGAIN = {"paradigms": rewritten, "mask-guess": asked_again, "stepping": rewritten,
+         "attention": rewritten, "spans": asked_again, "slots": rewritten}  # fmt: skip
+
+
 def test_answers_to_a_quiz_are_remembered_until_forgotten(browser, site):
     with Watched(browser, site.as_uri(), "book/quiz.html") as watched:
         page = watched.page
@@ -959,6 +1211,9 @@ def test_models_come_once_and_only_when_asked(browser, site, served):
         page.mouse.wheel(0, 20000)
         page.wait_for_timeout(300)
         assert not [url for url in asked_for if "-mini-" in url or "/stills/" in url]
+        for name in ASKING:  # every one has its answer already
+            line = page.locator(f"[data-live={name}] .live-offer")
+            assert line.get_by_text("Computed when this book was built").count() == 1
         for name in ("mask-guess", "stepping"):
             Figure(page, name, True).load()
         parts = [url for url in asked_for if "-mini-" in url]
@@ -974,20 +1229,21 @@ def test_a_part_that_does_not_come_can_be_asked_for_again(browser, site, served)
     page.route("**/gpt-mini-1.js*", lambda route: route.abort())
     page.goto(f"{served(site)}/book/playground.html")
     fig = Figure(page, "stepping", True)
-    fig.press("Load", exact=False)
+    fig.press("Take the likeliest")
     fig.root.get_by_text("did not load").wait_for()
     page.unroute("**/gpt-mini-1.js*")
     fig.press("Try again")
     fig.root.get_by_text("loaded.").wait_for()
+    fig.said("8 tokens")  # and what was asked meanwhile is answered
     page.close()
 
 
-# What a finger cannot hit on a phone: lower than 44 CSS pixels. Rows of a heat map are the one
-# exception, each as wide as the map and 28 high.
+# What a finger cannot hit on a phone: lower than 44 CSS pixels. Rows of squares and heat maps are
+# the one exception, each 28 high, and a finger that moves over them reads them.
 SMALL = """() => [...document.querySelectorAll(".live-app :is(button, select, input, textarea)")]
   .filter((node) => node.checkVisibility())
   .filter((node) => node.getBoundingClientRect().height <
-    (node.closest(".live-cells") ? 28 : 44) - 0.5)
+    (node.closest(".live-cells, .rows") ? 28 : 44) - 0.5)
   .map((node) => node.outerHTML.slice(0, 120))"""
 
 
@@ -995,7 +1251,7 @@ SMALL = """() => [...document.querySelectorAll(".live-app :is(button, select, in
 def test_figures_in_use_are_accessible(browser, site, served, axe, scheme):
     with Watched(browser, served(site), "book/playground.html", scheme) as watched:
         page = watched.page
-        for name in ("mask-guess", "stepping", "attention", "spans", "slots", "routes"):
+        for name in ASKING:
             Figure(page, name, True).load()
         fig = Figure(page, "mask-guess", True)
         fig.press("·must")

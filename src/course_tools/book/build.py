@@ -18,6 +18,8 @@ from course_tools.checkout import PLACEHOLDER, ROOT, pages, repository
 SOURCES = ("_config.yml", "_toc.yml", "requirements.txt", "book", "chapters", "exercises", "src")
 # name: [width, height, [other names], "letter", path or paths]
 ICON = re.compile(r'([\w-]+|"[\w-]+"):\[\d+,\d+,\[([^\]]*)\],"\w*",(?:"[^"]*"|\[[^\]]*\])\],?')
+INDEX = r"_static/searchtools|_static/language_data|searchindex"
+SEARCH = re.compile(rf" *<script src=.[./]*({INDEX})\.js.></script>\n")
 IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store", "course_utils.egg-info"}
 
 
@@ -54,6 +56,7 @@ def build_book(root: Path = ROOT) -> Path:
         raise RuntimeError(f"Jupyter Book ended without these pages: {', '.join(absent)}")
     remove_unused(site)
     trim_icons(site)
+    trim_search(site)
     stamp.write_text(now)
     report(site, time.time() - started, root)
     return site / "index.html"
@@ -96,6 +99,13 @@ def trim_icons(site: Path) -> None:
         return icon[0] if names & named else ""
 
     script.write_text(ICON.sub(kept, script.read_text("utf-8")), "utf-8")
+
+
+def trim_search(site: Path) -> None:
+    """Leave the index of all words to the page that searches; others only waited for it."""
+    for path in site.rglob("*.html"):
+        if path.name != "search.html":
+            path.write_text(SEARCH.sub("", path.read_text("utf-8")), "utf-8")
 
 
 def report(site: Path, seconds: float, root: Path) -> None:

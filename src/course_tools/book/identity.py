@@ -72,17 +72,25 @@ def _put(path: Path, text: str, changed: list[Path]) -> None:
 
 def badges(root: Path = ROOT) -> str:
     """The README's badges; none while the address is not set, for they would lead nowhere."""
-    place = config(root)["repository"]
-    url, branch = place["url"], place["branch"]
+    url = config(root)["repository"]["url"]
     if url == PLACEHOLDER:
         return ""
     lines = [f"[![tests]({url}/actions/workflows/test.yml/badge.svg)]({url}/actions)"]
-    if url.startswith("https://github.com/"):
-        first = sorted((root / "chapters").glob("*.ipynb"))[0].name
-        there = url.replace("https://github.com/", "https://colab.research.google.com/github/")
+    if there := first_on_colab(root):
         picture = "https://colab.research.google.com/assets/colab-badge.svg"
-        lines.append(f"[![Open in Colab]({picture})]({there}/blob/{branch}/chapters/{first})")
+        lines.append(f"[![Open in Colab]({picture})]({there})")
     return "\n".join(lines)
+
+
+def first_on_colab(root: Path = ROOT) -> str:
+    """Where Colab opens the first chapter; "" while it cannot: it knows GitHub only."""
+    place = config(root)["repository"]
+    url, branch = place["url"], place["branch"]
+    if url == PLACEHOLDER or not url.startswith("https://github.com/"):
+        return ""
+    there = url.replace("https://github.com/", "https://colab.research.google.com/github/")
+    notebooks = sorted((root / "chapters").glob("*.ipynb"))
+    return f"{there}/blob/{branch}/chapters/{notebooks[0].name}" if notebooks else ""
 
 
 def site(root: Path = ROOT) -> str:

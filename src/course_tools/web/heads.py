@@ -1,38 +1,32 @@
-"""What two live figures need beside the minis: another last block, and what answers from it.
+"""What one live figure needs beside bert-mini: another last block, and what answers from it.
 
-Embeddings and lower blocks stay those of the shipped minis, which the page has anyway, so each part
+Embeddings and lower blocks stay those of the shipped mini, which the page has anyway, so each part
 has 0.2M weights. `course web train` makes them again in some minutes; scores are measured with the
 weights as the page has them, rounded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from course_tools.experiments import intent_slots
-from course_tools.experiments.small import labelled
 from course_tools.web.quantize import as_in_the_page, is_rounded, quantize
-from course_utils import minis
-from course_utils.data.batches import by_length
 from course_utils.data.cache import sha256_of
 from course_utils.data.flights import INTENTS, TAGS, make_flights
 from course_utils.data.sources import CHECKPOINTS, load_pretrained
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models.heads import JointIntentSlots
 from course_utils.recipes import seeded
-from course_utils.training.finetune import Examples, finetune, make_batch
+from course_utils.training.finetune import finetune
 from course_utils.writing import read_json, write_json
 
 FOLDER = CHECKPOINTS / "page"
 ALPHAS = (0.0, 0.1, 0.5, 0.9, 1.0)
-ROUTES = {"classify": "bert-mini", "generate": "gpt-mini"}
-EPOCHS = {0: 0, 100: 10, 1000: 3, 4000: 2}  # by labelled sentences to learn from
 HOW: dict[str, Any] = {
     "frozen": "bottom:3",
     "evaluations": 1,
@@ -54,45 +48,29 @@ def base(name: str) -> nn.Module:
 
 
 def bases() -> dict[str, str]:
-    """SHA-256 of the minis that the parts stand on."""
-    names = ROUTES.values()
-    return {name: sha256_of(CHECKPOINTS / name / "model.safetensors") for name in names}
+    """SHA-256 of the mini that the parts stand on."""
+    return {"bert-mini": sha256_of(CHECKPOINTS / "bert-mini/model.safetensors")}
 
 
 def train(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
     """Train the parts that are not there yet, and write them with `record.json` to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     found = kept(folder)
-
-    def keep(part: str, row: dict[str, Any], result: object) -> None:
-        found[part].append(row)
+    for alpha in missing(found):
+        row = slots(folder, alpha)
+        found["slots"].append(row)
         write_json(folder / "record.json", found)
-        say(f"{part}: {result}")
-
-    for alpha in ALPHAS:
-        if alpha not in [row["alpha"] for row in found["slots"]]:
-            row = slots(folder, alpha)
-            keep("slots", row, f"alpha {alpha}, {row['all']}")
-    for kind, count in missing(found):
-        row = route(folder, kind, count)
-        keep("routes", row, row)
+        say(f"alpha {alpha}, {row['all']}")
 
 
 def kept(folder: Path) -> dict[str, Any]:
-    """The record of what stands on minis that have not changed since; the rest is made anew."""
-    path = folder / "record.json"
-    old = read_json(path) if path.is_file() else {"bases": {}}
-    now = bases()
-    same = [name for name in now if old["bases"].get(name) == now[name]]
-    slots = old["slots"] if "bert-mini" in same else []
-    routes = [row for row in old.get("routes", []) if ROUTES[row["route"]] in same]
-    return {"bases": now, "slots": slots, "routes": routes}
+    """The record, if it stands on the mini that is shipped now, else an empty one."""
+    return current(folder) or {"bases": bases(), "slots": []}
 
 
-def missing(found: dict[str, Any]) -> list[tuple[str, int]]:
-    """Routes and numbers of labels that are still to be trained; no head answers without labels."""
-    done = [("classify", 0), *((row["route"], row["labels"]) for row in found["routes"])]
-    return [(kind, count) for kind in ROUTES for count in EPOCHS if (kind, count) not in done]
+def missing(found: dict[str, Any]) -> list[float]:
+    """Weights of the intent's loss that are still to be trained."""
+    return [alpha for alpha in ALPHAS if alpha not in [row["alpha"] for row in found["slots"]]]
 
 
 def slots(folder: Path, alpha: float) -> dict[str, Any]:
@@ -113,50 +91,6 @@ def joint() -> JointIntentSlots:
     """The joint model before training."""
     backbone = base("bert-mini")
     return seeded(lambda: JointIntentSlots(backbone, len(INTENTS), len(TAGS), dropout=0.1), 0)
-
-
-def prepare(kind: str, rows: Mapping[str, list]) -> tuple[nn.Module, Examples]:
-    """BERT with a head that knows two labels, or GPT that goes on with a word; its examples."""
-    model = base(ROUTES[kind])
-    examples = minis.encode_sentences(model, rows)
-    if kind == "classify":
-        return minis.with_label_head(model, 2, 0), examples
-    written = words()
-    return model, Examples(examples.ids, [[written[label]] for label in rows["label"]])
-
-
-def words() -> list[int]:
-    """Ids of the words that GPT writes for the labels 0 and 1; each is one piece."""
-    return [ids[0] for ids in load_tokenizer()(list(minis.WORDS))["input_ids"]]
-
-
-def route(folder: Path, kind: str, count: int) -> dict[str, Any]:
-    """Sentiment of film sentences by one route, learned from `count` labels; test accuracy."""
-    model, examples = prepare(kind, labelled("movies", "train", max(count, 1)))
-    unseen = prepare(kind, labelled("movies", "validation", 64))[1]
-    test = prepare(kind, labelled("movies", "test"))[1]
-    if count:
-        pad = load_tokenizer().pad_token_id
-        finetune(model, examples, unseen, pad_token_id=pad, epochs=EPOCHS[count], **HOW)
-    if count == max(EPOCHS):
-        save_rounded(folder / f"{kind}.safetensors", trained(model))
-    right = accuracy(as_in_the_page(model).eval(), test)
-    return {"route": kind, "labels": count, "accuracy": right}
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, test: Examples) -> float:
-    """Share of right answers; of GPT the likelier of its two words counts as the answer."""
-    right, pad, written = 0, load_tokenizer().pad_token_id, words()
-    for rows in by_length(test.ids, 64):
-        batch = make_batch(model, test, rows, pad)
-        if batch.labels.dim() == 1:
-            right += int((model(**batch.inputs).argmax(-1) == batch.labels).sum())
-        else:  # logits only where the word is written
-            logits = model(**batch.inputs, select=batch.predicted)[:, written]
-            wanted = batch.labels[batch.predicted] == written[1]
-            right += int((logits.argmax(-1) == wanted).sum())
-    return right / len(test)
 
 
 def trained(model: nn.Module) -> Tensors:
@@ -203,7 +137,7 @@ def renamed(tensors: Tensors, prefix: str) -> Tensors:
 def parts(folder: Path = FOLDER) -> dict[str, tuple[str, dict[str, Any], Tensors]]:
     """For the page: name → (kind, what it needs to know, weights). Empty when there are none."""
     found = current(folder)
-    if found is None or len(found["slots"]) < len(ALPHAS) or missing(found):
+    if found is None or missing(found):
         return {}
     joint_weights: Tensors = {}
     for number, alpha in enumerate(ALPHAS):
@@ -216,11 +150,4 @@ def parts(folder: Path = FOLDER) -> dict[str, tuple[str, dict[str, Any], Tensors
         "alphas": list(ALPHAS),
         "scores": sorted(found["slots"], key=lambda row: row["alpha"]),
     }
-    both: Tensors = {}
-    for kind in ROUTES:
-        both |= renamed(load_rounded(folder / f"{kind}.safetensors"), kind)
-    ways = {"words": words(), "scores": found["routes"]}
-    return {
-        "intent-slots": ("IntentSlots", about, joint_weights),
-        "routes": ("Routes", ways, both),
-    }
+    return {"intent-slots": ("IntentSlots", about, joint_weights)}

@@ -17,7 +17,7 @@ export class Bert {
     this.weights = weights;
   }
 
-  // The last hidden states (T, d). `watch`, a list, gets the attention scores: a list a layer.
+  // The last hidden states (T, d). `watch`, a Watch, gets what passes on the way.
   hiddenStates(ids, watch = null) {
     const { weights: w, config } = this;
     if (ids.length > config.max_length) {
@@ -33,21 +33,23 @@ export class Bert {
     const first = ids.map(() => 0); // all of one segment
     x = add(x, embed(w.segment_embedding.weight, first));
     x = norm(x, w.embedding_norm);
+    watch?.states.push(x);
     for (const block of w.blocks) {
       const seen = watch && [];
       const attended = selfAttention(x, block.attention, { ...options, watch: seen });
-      watch?.push(seen);
+      watch?.heads.push(seen);
       x = norm(add(x, attended), block.attention_norm);
       const { up, down } = block.feed_forward;
       x = norm(add(x, feedForward(x, up, down, "gelu")), block.feed_forward_norm);
+      watch?.states.push(x);
     }
     return x;
   }
 
   // Vocabulary logits at some positions only, where something is predicted: (positions, V).
-  logits(ids, positions) {
+  logits(ids, positions, watch = null) {
     const { head, token_embedding } = this.weights;
-    const hidden = rows(this.hiddenStates(ids), positions);
+    const hidden = rows(this.hiddenStates(ids, watch), positions);
     const inner = linear(hidden, head.dense.weight, head.dense.bias);
     inner.data = inner.data.map(activations.gelu);
     const { weight, bias } = head.norm;

@@ -25,8 +25,8 @@ export class Gpt {
     this.read = []; // the ids whose keys and values are in the cache
   }
 
-  // The last hidden states of ids that follow those in the cache: (T, d). `watch`, a list, gets the
-  // attention scores: a list a layer.
+  // The last hidden states of ids that follow those in the cache: (T, d). `watch`, a Watch, gets what
+  // passes on the way.
   hiddenStates(ids, watch = null) {
     const { weights: w, config, cache } = this;
     const past = cache.length;
@@ -39,10 +39,12 @@ export class Gpt {
     let x = embed(w.token_embedding.weight, ids);
     const positions = ids.map((_, t) => past + t);
     x = add(x, embed(w.position_embedding.weight, positions));
+    watch?.states.push(x);
     w.blocks.forEach((block, layer) => {
       const seen = watch && [];
       x = this.block(x, block, layer, { ...options, watch: seen });
-      watch?.push(seen);
+      watch?.heads.push(seen);
+      watch?.states.push(x);
     });
     cache.length += ids.length;
     this.read.push(...ids);
@@ -76,8 +78,8 @@ export class Gpt {
   }
 
   // Logits after every token of a text: (T, V).
-  logits(ids) {
+  logits(ids, watch = null) {
     this.forget();
-    return linear(this.hiddenStates(ids), this.weights.token_embedding.weight);
+    return linear(this.hiddenStates(ids, watch), this.weights.token_embedding.weight);
   }
 }

@@ -121,7 +121,8 @@ export function softmax(data, from = 0, to = data.length) {
 
 // softmax(q kᵀ · scale + bias) v, head by head. query (Q, H·D), key and value (K, H·D) → (Q, H·D).
 // bias(head, i, j) is added to the score of query i for key j: 0 lets it look, −Infinity does not.
-// `watch`, a list, gets the scores before the bias: one Float32Array a head, Q rows of K numbers.
+// `watch`, a list, gets for each head its scores before the bias and its weights after it, both as
+// Q rows of K numbers.
 export function attention(query, key, value, { heads, scale, bias = () => 0, watch = null }) {
   const out = matrix(query.rows, query.cols);
   const [size, keys] = [query.cols / heads, key.rows];
@@ -142,7 +143,7 @@ export function attention(query, key, value, { heads, scale, bias = () => 0, wat
         for (let k = 0; k < size; k++) out.data[q + k] += weight * value.data[v + k];
       }
     }
-    watch?.push(scores);
+    watch?.push({ scores, weights });
   }
   return out;
 }
@@ -150,6 +151,16 @@ export function attention(query, key, value, { heads, scale, bias = () => 0, wat
 // Nobody looks at what comes later. `past` tokens stand in the cache before query 0.
 export function causalBias(past = 0) {
   return (head, i, j) => (j > past + i ? -Infinity : 0);
+}
+
+// What a reader of a model's inside wants to see: the states (T, d) before the first block and after
+// each one, and for each block what `attention` gives a `watch`.
+export class Watch {
+  constructor() {
+    this.states = [];
+    this.heads = [];
+    this.cross = []; // of decoder blocks that look over at an encoder
+  }
 }
 
 // Keys and values of tokens already read, so that each is computed once.

@@ -46,16 +46,21 @@ export class T5 {
     return rmsNorm(x, part.weight, this.config.layer_norm_eps);
   }
 
-  // Read ids from both sides: (S, d).
-  encode(ids) {
+  // Read ids from both sides: (S, d). `watch`, a Watch, gets what passes on the way.
+  encode(ids, watch = null) {
     const { encoder, token_embedding } = this.weights;
     const options = { heads: this.config.num_heads, scale: 1 };
     options.bias = this.positionBias(encoder, true);
     let x = embed(token_embedding.weight, ids);
+    watch?.states.push(x);
     for (const block of encoder.blocks) {
-      x = add(x, selfAttention(this.norm(x, block.attention_norm), block.attention, options));
+      const seen = watch && [];
+      const normed = this.norm(x, block.attention_norm);
+      x = add(x, selfAttention(normed, block.attention, { ...options, watch: seen }));
       const { up, down } = block.feed_forward;
       x = add(x, feedForward(this.norm(x, block.feed_forward_norm), up, down, "relu"));
+      watch?.heads.push(seen);
+      watch?.states.push(x);
     }
     return this.norm(x, encoder.final_norm);
   }
@@ -69,21 +74,27 @@ export class T5 {
     });
   }
 
-  // Logits after each of the target ids that follow those in the cache: (T, V).
-  decode(ids, memory, cache) {
+  // Logits after each of the target ids that follow those in the cache: (T, V). `watch`, a Watch, gets
+  // what passes on the way.
+  decode(ids, memory, cache, watch = null) {
     const { decoder, token_embedding } = this.weights;
     const heads = this.config.num_heads;
     const own = { heads, scale: 1, bias: this.positionBias(decoder, false, cache.length) };
     let x = embed(token_embedding.weight, ids);
+    watch?.states.push(x);
     decoder.blocks.forEach((block, layer) => {
+      const [seen, over] = [watch && [], watch && []];
       const normed = this.norm(x, block.attention_norm);
-      x = add(x, selfAttention(normed, block.attention, own, cache, layer));
+      x = add(x, selfAttention(normed, block.attention, { ...own, watch: seen }, cache, layer));
       const cross = block.cross_attention;
       const query = linear(this.norm(x, block.cross_norm), cross.query.weight);
-      const mixed = attention(query, ...memory[layer], { heads, scale: 1 });
+      const mixed = attention(query, ...memory[layer], { heads, scale: 1, watch: over });
       x = add(x, linear(mixed, cross.output.weight));
       const { up, down } = block.feed_forward;
       x = add(x, feedForward(this.norm(x, block.feed_forward_norm), up, down, "relu"));
+      watch?.heads.push(seen);
+      watch?.cross.push(over);
+      watch?.states.push(x);
     });
     cache.length += ids.length;
     x = this.norm(x, decoder.final_norm);

@@ -2,16 +2,16 @@
 
 import { Bert } from "./bert.js";
 import { Gpt } from "./gpt.js";
-import { IntentSlots, Routes } from "./heads.js";
-import { softmax } from "./layers.js";
+import { IntentSlots } from "./heads.js";
+import { Watch, softmax } from "./layers.js";
 import { T5 } from "./t5.js";
+import { trace } from "./trace.js";
 import { decode, unpack } from "./weights.js";
 
-const kinds = { Bert, Gpt, T5, IntentSlots, Routes };
+const kinds = { Bert, Gpt, T5, IntentSlots };
 const models = {};
-const PATIENCE = 300; // milliseconds that a reader may wait for a better measurement
 
-const answers = {
+export const answers = {
   load({ name, kind, config, tensors, text }) {
     models[name] = new kinds[kind](config, unpack(tensors, decode(text)), models);
   },
@@ -24,26 +24,16 @@ const answers = {
   next: ({ name, ids }) => models[name].next(ids),
   // Attention scores before any mask: a list of layers, each a list of heads, each Q·K numbers.
   attention({ name, ids }) {
-    const watch = [];
+    const watch = new Watch();
     models[name].forget?.();
     models[name].hiddenStates(ids, watch);
-    return watch;
+    return watch.heads.map((layer) => layer.map(({ scores }) => scores));
   },
+  // One text with one gap on its way through BERT, GPT and T5: see trace.js.
+  trace: ({ ids, gap }) => trace(models, ids, gap),
   generate: ({ name, ids, most }) => models[name].generate(ids, most),
   // Intent and tags of a sentence by the model of one α.
   intent: ({ ids, which }) => models["intent-slots"].read(ids, which),
-  // Probabilities by one route, "classify" or "generate", and the milliseconds that it took: the
-  // quickest of some, for clocks of browsers are coarse and machines are busy.
-  route({ way, ids }) {
-    let [probabilities, milliseconds] = [null, Infinity];
-    const begun = performance.now();
-    for (let n = 0; n < 5 && performance.now() - begun < PATIENCE; n++) {
-      const start = performance.now();
-      probabilities = models.routes[way](ids);
-      milliseconds = Math.min(milliseconds, performance.now() - start);
-    }
-    return { probabilities, milliseconds };
-  },
 };
 
 self.onmessage = ({ data: { number, question, ...details } }) => {

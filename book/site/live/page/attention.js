@@ -20,7 +20,7 @@ import {
   textField,
   tight,
 } from "./parts.js";
-import { ask, offer, titleOf } from "./models.js";
+import { offer, titleOf } from "./models.js";
 import { causalBias, softmax } from "../engine/layers.js";
 
 const MOST = 20;
@@ -54,56 +54,63 @@ function sharpest(scores, size) {
 }
 
 export function attention() {
-  let [sentence, ids, scores, chosen, ready, opened] = ["", [], null, 6, false, false];
+  let [sentence, ids, scores, chosen, opened] = ["", [], null, 6, false];
+  const { line, ask, bring } = offer(["bert-mini", "gpt-mini"]);
   const view = { model: "bert-mini", layer: 0, head: 0, mask: "own" };
   const grid = el("div", { class: "live-heat" });
   const drawGrid = oneStop(grid);
-  const said = spoken("Load the models to see their attention.", 4);
+  const said = spoken("", 4);
   const lists = Object.fromEntries(Object.keys(LOOKS).map((mask) => [mask, el("div")]));
   const trained = () => (view.model === "gpt-mini" ? "causal" : "full");
 
   const show = () => {
     const size = ids.length;
+    if (!size) return nothing();
     const found = scores?.[view.layer][view.head];
     const weights = {};
     for (const mask in LOOKS) weights[mask] = found && weigh(found, size, mask);
     const mask = view.mask === "own" ? trained() : view.mask;
-    chosen = Math.min(chosen, size - 1);
-    showGrid(size, weights[mask]);
+    const row = Math.min(chosen, size - 1); // of a text that is shorter for a moment
+    showGrid(size, weights[mask], row);
     const rows = {};
     for (const mask in LOOKS) {
-      rows[mask] = [...(weights[mask] ?? []).slice(chosen * size, (chosen + 1) * size)];
+      rows[mask] = [...(weights[mask] ?? []).slice(row * size, (row + 1) * size)];
       const order = rows[mask].map((share, j) => ({ label: `${j + 1} ${seen(ids[j])}`, share }));
       const looks = `${LOOKS[mask]}${mask === trained() ? ", as trained" : ""}`;
       const largest = order.sort((a, b) => b.share - a.share).filter(({ share }) => share > 0);
       fill(
         lists[mask],
-        el("h4", {}, `“${seen(ids[chosen])}”: ${looks}`),
-        bars(6, largest, `Largest weights of ${seen(ids[chosen])}, ${looks}`),
+        el("h4", {}, `“${seen(ids[row])}”: ${looks}`),
+        bars(6, largest, `Largest weights of ${seen(ids[row])}, ${looks}`),
       );
     }
-    if (found) said.textContent = told(mask, rows);
+    said.textContent = found ? told(mask, rows, row) : "";
   };
-  const told = (mask, { full, causal }) => {
+  const nothing = () => {
+    drawGrid();
+    for (const list of Object.values(lists)) fill(list, el("h4", {}, "–"), bars(6, [], "Weights"));
+    said.textContent = "No text, no attention: write a sentence.";
+  };
+  const told = (mask, { full, causal }, at) => {
     const how =
       mask === trained()
         ? "as it was trained"
         : "the same weights, other mask; never trained to work so";
-    const right = full.slice(chosen + 1).reduce((sum, weight) => sum + weight, 0);
+    const right = full.slice(at + 1).reduce((sum, weight) => sum + weight, 0);
     const row = mask === "full" ? full : causal;
     const most = row.indexOf(Math.max(...row));
     return (
       `${titleOf(view.model)}, layer ${view.layer + 1}, head ${view.head + 1}, ${LOOKS[mask]}: ${how}. ` +
-      `“${seen(ids[chosen])}” looks most at ${most + 1} “${seen(ids[most])}”, with ${percent(row[most])}. ` +
+      `“${seen(ids[at])}” looks most at ${most + 1} “${seen(ids[most])}”, with ${percent(row[most])}. ` +
       `Without the mask, ${percent(right)} of its weight lies to its right.`
     );
   };
-  const showGrid = (size, weights) => {
+  const showGrid = (size, weights, at) => {
     const places = [...Array(size).keys()];
     const heading = places.map((j) => el("span", { "aria-hidden": "true" }, String(j + 1)));
     const cells = ids.flatMap((id, i) => {
-      const now = i === chosen ? "now" : null;
-      const details = { class: "name", "aria-pressed": String(i === chosen) };
+      const now = i === at ? "now" : null;
+      const details = { class: "name", "aria-pressed": String(i === at) };
       const strength = (j) => `--w: ${Math.sqrt(weights?.[i * size + j] ?? 0).toFixed(3)}`;
       return [
         button(`${i + 1} ${seen(id)}`, () => pick(i), details),
@@ -120,14 +127,15 @@ export function attention() {
   const read = async () => {
     const inner = idsOf(sentence, MOST - 2, field);
     ids = view.model === "gpt-mini" ? [EOS, ...inner] : [CLS, ...inner, SEP]; // as each was trained
+    if (!inner.length) ids = [];
     scores = null;
-    if (ready) {
-      const asked = ids;
-      const found = await ask("attention", { name: view.model, ids });
-      if (asked !== ids) return; // the reader was faster
-      scores = found;
-      if (!opened) open();
-    }
+    show();
+    if (!ids.length) return;
+    const asked = ids;
+    const found = await ask("attention", { name: view.model, ids });
+    if (asked !== ids) return; // the reader was faster
+    scores = found;
+    if (!opened) open();
     show();
   };
   // What is seen first has a pattern; most heads of a small model have none that meets the eye.
@@ -143,11 +151,7 @@ export function attention() {
   };
   const numbers = (count) => [...Array(count).keys()].map((n) => [n, String(n + 1)]);
   const field = textField("Sentence", START, later(begin));
-  begin(START);
-  const models = offer(["bert-mini", "gpt-mini"], () => {
-    ready = true;
-    read();
-  });
+  field.input.addEventListener("focus", bring);
   const change = (name, action) => (value) => {
     view[name] = typeof view[name] === "number" ? Number(value) : value;
     opened = true;
@@ -182,5 +186,6 @@ export function attention() {
       "only; what comes from the layers below stays as it is.",
   );
   const both = el("div", { class: "live-two" }, Object.values(lists));
-  return [models, controls(field), selects, said, wide, legend, both];
+  begin(START);
+  return [controls(field), selects, said, wide, legend, both, line];
 }

@@ -6,16 +6,17 @@ import { corruption } from "./corruption.js";
 import { cost } from "./cost.js";
 import { el } from "./parts.js";
 import { maskGuess } from "./mask-guess.js";
+import { paradigms } from "./paradigms.js";
 import { pieces } from "./pieces.js";
 import { quizProgress } from "./quiz.js";
-import { routes } from "./routes.js";
 import { scaling } from "./scaling.js";
 import { slots } from "./slots.js";
 import { spans } from "./spans.js";
 import { stepping } from "./stepping.js";
 import { tree } from "./tree.js";
 
-const figures = {
+export const figures = {
+  paradigms: ["One sentence, three models", paradigms],
   pieces: ["Tokenizer", pieces],
   "mask-guess": ["Mask and guess", maskGuess],
   corruption: ["80/10/10, drawn again and again", corruption],
@@ -23,14 +24,14 @@ const figures = {
   attention: ["Who looks at whom", attention],
   spans: ["Span corruption", spans],
   slots: ["Intent and slots", slots],
-  routes: ["Classify or generate", routes],
   scaling: ["Loss, size and data", scaling],
   cost: ["What does training cost?", cost],
   tree: ["Which model?", tree],
 };
 
-function mount(place) {
+export function mount(place) {
   const [title, build] = figures[place.dataset.live];
+  place.querySelector(".live-app")?.remove(); // drawn when the book was built
   const still = el("div", { class: "live-still" });
   still.append(...place.childNodes);
   const heading = el("h3", { class: "live-title" }, title);

@@ -23,7 +23,7 @@ import {
   wordField,
   tokenizer,
 } from "./parts.js";
-import { ask, offer } from "./models.js";
+import { offer } from "./models.js";
 import { softmax } from "../engine/layers.js";
 
 const EXAMPLES = [
@@ -32,6 +32,7 @@ const EXAMPLES = [
   "We have reduced the debt, and we will not raise the taxes of working families.",
   "Our armed forces stand ready to defend the peace of the world.",
 ];
+const FIRST = " United"; // masked at first
 const MOST = 60;
 const ROWS = 5;
 
@@ -46,7 +47,7 @@ export function maskGuess() {
   const left = el("div");
   const word = wordField("Your guess");
   const guess = word.input;
-  let ready = false;
+  const { line: status, ask, bring } = offer(["bert-mini", "gpt-mini"]);
 
   const empty = (title) => [
     el("h4", {}, title),
@@ -88,6 +89,7 @@ export function maskGuess() {
     ids = idsOf(text, MOST, field);
     hidden = new Set();
     current = null;
+    said.textContent = ids.length ? "Choose a piece to mask it." : "No text: write a sentence.";
     clear();
     draw();
   };
@@ -109,8 +111,7 @@ export function maskGuess() {
     ];
   };
   const answer = async () => {
-    if (!ready) said.textContent = "Load the models first.";
-    else if (current === null) said.textContent = "Mask a piece first.";
+    if (current === null) said.textContent = "Mask a piece first.";
     else {
       const place = current;
       const seenIds = ids.map((id, i) => (hidden.has(i) ? MASK : id));
@@ -145,16 +146,16 @@ export function maskGuess() {
   });
   line2.append(word, el("button", { class: "live-main" }, "Ask the models"));
   start(EXAMPLES[0]);
-  const models = offer(["bert-mini", "gpt-mini"], () => {
-    ready = true;
-    if (current !== null) answer();
-  });
+  field.input.addEventListener("focus", bring);
+  guess.addEventListener("focus", bring);
+  toggle(ids.indexOf(idsOf(FIRST, 1)[0]));
+  answer();
   return [
-    models,
     controls(field, examples),
     line,
     line2,
     said,
     el("div", { class: "live-two" }, both, left),
+    status,
   ];
 }

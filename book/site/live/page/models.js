@@ -1,5 +1,6 @@
-// The models: asked for by the reader, loaded once, and run beside the page.
+// The models: loaded once, when a reader asks what has no stored answer, and run beside the page.
 
+import { decode } from "../engine/weights.js";
 import { button, el, fill } from "./parts.js";
 
 const { models, worker: source } = window.liveData;
@@ -33,7 +34,7 @@ function start() {
 }
 
 // Put a question to the worker; see engine/worker.js for those it knows.
-export function ask(question, details) {
+function put(question, details) {
   if (!worker) start();
   return new Promise((resolve, reject) => {
     waiting.set(++count, { resolve, reject });
@@ -74,7 +75,7 @@ function fetchParts(name, progress) {
 }
 
 async function handOver(name) {
-  await ask("load", { name, text: parts[name].join(""), ...models[name] });
+  await put("load", { name, text: parts[name].join(""), ...models[name] });
   delete parts[name];
 }
 
@@ -83,15 +84,19 @@ const megabytes = (names) => {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 };
 
-// The line that offers models, shows how far they have come, and says when they are there.
-// `ready` is called then. A reader who asked for models on one page of the site finds them on the
-// next without asking again, once the figure is in view; they come from the browser's cache.
-export function offer(names, ready) {
-  const missing = names.filter((name) => !there(name));
+// The models that a figure asks. `line` says where they are; `ask` puts a question to them. What every
+// figure asks when it opens was answered when the book was built, so no model comes before a reader
+// wants to know something else. Who has had models on one page of the site finds them on the next
+// once the figure is in view: they come from the browser's cache.
+export function offer(names) {
   const line = el("div", { class: "live-offer", role: "status" });
   const list = new Intl.ListFormat("en").format(names.map(titleOf));
-  if (missing.length) return fill(line, `${missing.join(", ")} is not part of this book yet.`);
-  const bring = async () => {
+  const missing = names.filter((name) => !there(name));
+  if (missing.length) {
+    fill(line, `${missing.join(", ")} is not part of this book yet.`);
+    return { line, ask: () => new Promise(() => {}), bring() {} };
+  }
+  const attempt = async (done) => {
     let come = 0;
     const bar = el("progress", { max: 1, value: 0, "aria-label": `Loading ${list}` });
     fill(line, `Loading ${list} `, bar);
@@ -100,15 +105,31 @@ export function offer(names, ready) {
       await load(names, (bytes) => (bar.value = (come += bytes) / total));
       remember(names);
       fill(line, `${list}: loaded. What you type stays in this page.`);
-      ready();
+      done();
     } catch (error) {
-      fill(line, `${error.message}. `, button("Try again", bring));
+      fill(line, `${error.message}. `, button("Try again", () => attempt(done)));
     }
   };
-  const text = `Load ${list} (${megabytes(names)})`;
-  fill(line, button(text, bring, { class: "live-main" }), " What you type stays in this page.");
+  let coming = null;
+  const bring = () => (coming ??= new Promise(attempt));
+  const ask = async (question, details) => {
+    const stored = coming ? null : window.liveAnswers?.get(JSON.stringify([question, details]));
+    if (stored) return JSON.parse(stored, unpacked);
+    await bring();
+    return put(question, details);
+  };
+  fill(
+    line,
+    `Computed when this book was built. Change something, and ${list} ` +
+      `(${megabytes(names)}) come into your browser. What you type stays there.`,
+  );
   if (names.every((name) => remembered().includes(name))) whenSeen(line, bring);
-  return line;
+  return { line, ask, bring };
+}
+
+// Arrays of floats in stored answers are base64.
+function unpacked(_, value) {
+  return value?.floats ? new Float32Array(decode(value.floats).buffer) : value;
 }
 
 function whenSeen(node, action) {

@@ -2,7 +2,7 @@
 
 import { CLS, SEP, bars, box, controls, cut, el, fill, later, percent, slider } from "./parts.js";
 import { spoken, table, textField, tokenizer } from "./parts.js";
-import { ask, config, offer, there } from "./models.js";
+import { config, offer, there } from "./models.js";
 
 const START = "book a flight from boston to new york on monday for two adults";
 const MOST = 40; // words
@@ -25,11 +25,12 @@ export function wordsOf(text) {
 }
 
 export function slots() {
-  if (!there("intent-slots")) return [offer(NAMES, () => {})];
+  if (!there("intent-slots")) return [offer(NAMES).line];
   const { intents, tags, alphas, scores } = config("intent-slots");
-  let [which, text, ready] = [alphas.indexOf(0.5), START, false];
+  let [which, text] = [alphas.indexOf(0.5), START];
+  const { line, ask, bring } = offer(["bert-mini", ...NAMES]);
   const tagged = box(10, "Words and their tags");
-  const said = spoken("Load the models, then change the sentence or α.", 2);
+  const said = spoken("", 2);
   const list = el("div", {}, bars(intents.length, [], "Intents"));
   const grid = el("div");
 
@@ -45,10 +46,10 @@ export function slots() {
     showScores();
     const { words, ids, places, isCut } = wordsOf(text);
     field.tell(cut(MOST, "words", isCut));
-    if (!ready || !words.length) {
+    if (!words.length) {
       showWords(words, []);
       fill(list, bars(intents.length, [], "Intents"));
-      if (ready) said.textContent = "No words, no intent: write a sentence.";
+      said.textContent = "No words, no intent: write a sentence.";
       return;
     }
     const asked = [which, text].join();
@@ -81,6 +82,7 @@ export function slots() {
     read();
   });
   const field = textField("Sentence", START, typed);
+  field.input.addEventListener("focus", bring);
   const say = (step) => `${alphas[step]}`;
   const range = { min: 0, max: alphas.length - 1, step: 1, value: which, say };
   const weight = slider("α, the weight of the intent:", range, (step) => {
@@ -88,22 +90,18 @@ export function slots() {
     read();
   });
   read();
-  const models = offer(["bert-mini", "intent-slots"], () => {
-    ready = true;
-    read();
-  });
   const note =
     "One model for each α, trained on flight booking only: it has seven intents and knows no " +
     "others. B- begins a slot, I- goes on with it, O is outside. Of a long word three pieces are read. The table is measured with " +
     "the weights that this page uses.";
   return [
-    models,
     controls(field, weight),
     tagged,
     said,
     list,
     grid,
     el("p", { class: "live-note" }, note),
+    line,
   ];
 }
 

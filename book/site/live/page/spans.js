@@ -13,7 +13,7 @@ import {
   textField,
   tokenizer,
 } from "./parts.js";
-import { ask, offer } from "./models.js";
+import { offer } from "./models.js";
 
 const EOS = 4;
 const TEXT =
@@ -74,13 +74,14 @@ export function answers(written) {
 }
 
 export function spans() {
-  let [ids, rate, meanSpan, made, seed, ready] = [[], 0.15, 3, null, 1, false];
+  let [ids, rate, meanSpan, made, seed, counts] = [[], 0.15, 3, null, 1, ""];
+  const { line, ask, bring } = offer(["t5-mini"]);
   const shown = {
     inputs: box(6, "Input"),
     targets: box(5, "Target"),
     mended: box(6, "Mended text"),
   };
-  const said = spoken("", 2);
+  const said = spoken("", 3);
 
   // Sentinels stand out; all else is plain text.
   const marked = (list) =>
@@ -108,13 +109,14 @@ export function spans() {
     fill(shown.mended, el("p", { class: "live-note" }, "What T5 writes comes here."));
     const cutOut = made.spans.reduce((sum, { start, end }) => sum + end - start, 0);
     const share = ids.length ? Math.round((100 * cutOut) / ids.length) : 0;
-    said.textContent =
+    counts =
       `${cutOut} of ${ids.length} tokens cut out (${share}%) in ${made.spans.length} spans. ` +
       `T5 reads ${made.inputs.length} tokens and learns from ${made.targets.length}.`;
+    if (!ids.length) counts = "No text: write some, so that there is something to cut out.";
+    said.textContent = counts;
   };
   const mend = async () => {
-    if (!ready) return (said.textContent = "Load T5 first.");
-    if (!made.spans.length) return (said.textContent = "No span is left out: write a longer text.");
+    if (!made.spans.length) return (said.textContent = "Nothing is cut out: write a longer text.");
     const asked = made;
     const written = await ask("generate", {
       name: "t5-mini",
@@ -138,8 +140,8 @@ export function spans() {
     });
     fill(shown.mended, el("p", { dir: "auto" }, text, tokenizer.decode(ids.slice(place))));
     said.textContent =
-      `T5 wrote ${written.length} tokens; ${right} of ${asked.spans.length} spans are exactly ` +
-      "what stood there.";
+      `${counts} It wrote ${written.length} tokens; ${right} of ${asked.spans.length} spans are ` +
+      "exactly what stood there.";
   };
   const begin = (text) => {
     ids = idsOf(text, 120, field);
@@ -166,11 +168,9 @@ export function spans() {
     seed++;
     corruptNow();
   };
+  field.input.addEventListener("focus", bring);
   begin(TEXT);
-  const models = offer(["t5-mini"], () => {
-    ready = true;
-    mend();
-  });
+  mend();
   const part = (title, node) => [el("h4", {}, title), node];
   const buttons = controls(
     button("Draw again", again),
@@ -182,7 +182,6 @@ export function spans() {
     "In the mended text, what T5 wrote is underlined; what stood there follows, struck through.",
   );
   return [
-    models,
     controls(field),
     controls(share, mean),
     buttons,
@@ -191,5 +190,6 @@ export function spans() {
     part("Target", shown.targets),
     part("Mended", shown.mended),
     legend,
+    line,
   ].flat();
 }

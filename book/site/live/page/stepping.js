@@ -17,7 +17,7 @@ import {
   textField,
   tokenizer,
 } from "./parts.js";
-import { config, ask, offer } from "./models.js";
+import { config, offer } from "./models.js";
 import { softmax } from "../engine/layers.js";
 
 const ROWS = 8;
@@ -44,21 +44,24 @@ export function draw(probabilities, random) {
 
 export function stepping() {
   let [prompt, added, logits] = [[], [], null];
-  let [temperature, k, ready] = [1, 40, false];
+  let [temperature, k] = [1, 40];
   const random = dice(Date.now());
   const text = box(6, "The text so far");
   const mask = el("div", { class: "live-mask" });
-  const said = spoken("Load GPT, then choose what comes next.");
+  const said = spoken();
+  const { line, ask, bring } = offer(["gpt-mini"]);
   const list = el("div", { class: "live-choose" });
   const all = () => [EOS, ...prompt, ...added];
 
   let turn = Promise.resolve(); // answers that were asked for, one after another
 
-  const show = () => {
+  const showText = () => {
     const written = added.length ? el("mark", {}, tokenizer.decode(added)) : "";
     fill(text, el("p", { dir: "auto" }, tokenizer.decode(prompt), written));
     text.scrollTop = text.scrollHeight;
     fill(mask, triangle(all()));
+  };
+  const showList = () => {
     const p = logits ? shaped(logits, temperature, k) : [];
     const rows = likeliest(p, ROWS).filter((row) => row.p > 0);
     const items = rows.map(({ id, p: share }) => ({
@@ -71,14 +74,17 @@ export function stepping() {
     list.querySelectorAll("button")[focused]?.focus();
   };
   const read = async () => {
-    if (!ready) return show();
+    showText();
     const asked = all();
     const { logits: found, fresh } = await ask("next", { name: "gpt-mini", ids: asked });
     if (asked.join() !== all().join()) return; // the reader was faster
     logits = found;
     const from = asked.length - fresh;
-    said.textContent = `${asked.length} tokens: ${fresh} read now, ${from} from the cache.`;
-    show();
+    said.textContent =
+      asked.length > 1
+        ? `${asked.length} tokens: ${fresh} read now, ${from} from the cache.`
+        : "No text yet: this is how GPT would begin one.";
+    showList();
   };
   const take = (id) => {
     if (all().length >= config("gpt-mini").max_length) {
@@ -110,7 +116,7 @@ export function stepping() {
     { min: 0.1, max: 2, step: 0.1, value: 1, say: (v) => v.toFixed(1) },
     (v) => {
       temperature = v;
-      show();
+      showList();
     },
   );
   const top = slider(
@@ -118,14 +124,11 @@ export function stepping() {
     { min: 1, max: 100, step: 1, value: 40, say: (v) => `${v} pieces` },
     (v) => {
       k = v;
-      show();
+      showList();
     },
   );
+  field.input.addEventListener("focus", bring);
   begin(START);
-  const models = offer(["gpt-mini"], () => {
-    ready = true;
-    read();
-  });
   const buttons = controls(
     button(
       "Take the likeliest",
@@ -146,7 +149,6 @@ export function stepping() {
       "not. The last row answers now.",
   );
   return [
-    models,
     controls(field),
     text,
     buttons,
@@ -158,6 +160,7 @@ export function stepping() {
       el("div", {}, el("h4", {}, "What comes next?"), list),
       el("div", {}, el("h4", {}, "Who may look at whom"), mask, legend),
     ),
+    line,
   ];
 }
 
