@@ -101,15 +101,15 @@ def test_differences_are_those_of_the_table():
 def test_sorted_rows_look_brilliant_and_teach_nothing():
     text = CHAPTER.output_of('"broken: as they lie"')
     broken = numbers(text, r"as they lie (\d+)% positive, validation (\d+)%, test (\d+)%")
-    mended = numbers(text, r"shuffled (\d+)% positive, validation (\d+)%, test (\d+)%")
-    assert broken[1] > mended[1] + 10 and broken[2] < mended[2] - 10
-    assert abs(broken[2] - 50) < 5 and abs(mended[0] - 50) < 5
+    fixed = numbers(text, r"shuffled (\d+)% positive, validation (\d+)%, test (\d+)%")
+    assert broken[1] > fixed[1] + 10 and broken[2] < fixed[2] - 10
+    assert abs(broken[2] - 50) < 5 and abs(fixed[0] - 50) < 5
 
 
 def test_coins_are_predicted_only_where_the_choice_saw_them():
     text = CHAPTER.output_of('"broken: all 400"')
-    broken, mended = (numbers(text, rf"{n}: .*? (\d+)% of coin")[0] for n in ("broken", "mended"))
-    assert broken > 65 and 40 <= mended <= 60
+    broken, fixed = (numbers(text, rf"{n}: .*? (\d+)% of coin")[0] for n in ("broken", "fixed"))
+    assert broken > 65 and 40 <= fixed <= 60
 
 
 def test_draws_of_few_labels_scatter():

@@ -136,7 +136,7 @@ def test_six_pitfalls_are_broken_somewhere():
         assert f"> **Pitfall: {words}" in here
 
 
-def test_too_many_epochs_are_seen_and_mended():
+def test_too_many_epochs_are_seen_and_fixed():
     rows = cells_of(CHAPTER.output_of('"stop here"'))
     learned, tested = (percent(rows[f"{of} accuracy"][0]) for of in ("training", "test"))
     assert learned > 95 and learned - tested > 15
@@ -148,7 +148,7 @@ def test_wrong_head_is_worse_but_above_chance():
     rows = cells_of(CHAPTER.output_of('["head reads", "test accuracy"]'))
     wrong, right = (
         percent(rows["broken: first token"][0]),
-        percent(rows["mended: last real token"][0]),
+        percent(rows["fixed: last real token"][0]),
     )
     assert 25 < wrong < right - 5
 

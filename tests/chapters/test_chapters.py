@@ -110,7 +110,7 @@ def test_quiz_explains_each_choice(chapter):
     assert script.count('"feedback": "') == script.count('"answer": "') > 18
 
 
-def test_pitfalls_are_broken_and_mended(chapter):
+def test_pitfalls_are_broken_and_fixed(chapter):
     assert chapter.prose.count("> **Pitfall") >= 2
 
 
