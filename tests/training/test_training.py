@@ -413,6 +413,7 @@ def test_training_leaves_the_callers_random_state_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 def test_bf16_stays_close_to_fp32_and_keeps_fp32_weights(monkeypatch):
     monkeypatch.setattr(loop, "has_bf16", lambda device: True)
     model = bert()
