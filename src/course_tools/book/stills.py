@@ -27,7 +27,7 @@ FOLDER = ROOT / "book/site/style/stills"
 WIDTH, SCALE, COLOURS = 780, 1.5, 64  # of the page, in CSS pixels; device pixels in one; palette
 # no controls; boxes and lines as high as what they hold
 HIDE = """#pst-back-to-top { display: none !important }
-.live-app :is(.live-offer, .live-controls, .steps) { display: none !important }
+.live-app :is(.live-offer, .live-controls, .steps, details) { display: none !important }
 .live-app .live-box { height: auto !important }
 .live-app p.live-said.live-said { min-height: 0 !important }"""
 # What a reader presses before the picture is taken, and what the figure says when it is ready.
@@ -39,6 +39,7 @@ USE: dict[str, tuple[list[str], str]] = {
     "attention": ([], "layer "),
     "spans": ([], "It wrote"),
     "slots": ([], "intent"),
+    "training": (["Start training"], "BERT after"),
 }
 # Every question of the tree with its answers, as a list.
 OUTLINE = """(figure) => {
@@ -78,8 +79,7 @@ def take(folder: Path = FOLDER, say: Callable[[str], object] = print) -> None:
         page.set_default_timeout(180_000)  # of a machine that is busy with other things
         page.goto((site / "book/playground.html").as_uri())
         taken = {name: picture(page, name, folder, say) for name in names()}
-    found = {"of": displayed(), "stills": taken}
-    write_json(folder / "stills.json", found)
+    write_json(folder / "stills.json", {"of": displayed(), "stills": taken})
 
 
 def picture(page: Any, name: str, folder: Path, say: Callable[[str], object]) -> dict[str, Any]:

@@ -20,10 +20,12 @@ from course_tools.web import heads
 from course_tools.web.bundle import bundle
 from course_tools.web.quantize import is_rounded, quantize
 from course_utils import records
+from course_utils.data.known_entropy import MarkovSource
 from course_utils.data.sources import CHECKPOINTS
 from course_utils.models import T5, Bert, Gpt
 
 MODELS = ("bert-mini", "gpt-mini", "t5-mini")
+CHAIN = MarkovSource.random(6, seed=0)  # the source of Section 9.5
 PART = 240_000  # letters a script: small enough that loading a model shows progress
 
 
@@ -51,8 +53,9 @@ def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) 
         for number, part in enumerate(parts):
             call = f'livePart("{name}", {number}, "{part}");\n'
             written.append(write(folder / f"{name}-{number}.js", call))
-    worker = bundle(source / "engine/worker.js")
-    page = {"models": headers, "merges": merges(), "worker": worker, "measured": measured()}
+    page = {"models": headers, "merges": merges(), "measured": measured()}
+    page |= {"chain": CHAIN.transition.tolist(), "trainer": bundle(source / "train/worker.js")}
+    page["worker"] = bundle(source / "engine/worker.js")
     known = f"globalThis.liveData = {json.dumps(page, separators=(',', ':'))};\n"
     answer_first_questions(known + bundle(source / "prepare/main.js"), folder)
     return [write(folder / "live.js", known + bundle(source / "page/live.js")), *written]
@@ -107,9 +110,7 @@ SHOWN: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
 def everything(models: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], bytes]]:
     """Headers and bytes of all that can be loaded: the models, and the small parts upon them."""
     packed = {name: pack(model) for name, model in models.items()}
-    for name, (kind, config, tensors) in heads.parts().items():
-        packed[name] = pack_tensors(kind, config, tensors)
-    return packed
+    return packed | {name: pack_tensors(*part) for name, part in heads.parts().items()}
 
 
 def pack(model: Bert | Gpt | T5) -> tuple[dict[str, Any], bytes]:
@@ -153,7 +154,6 @@ def merges() -> list[int]:
     """
     content = json.loads((CHECKPOINTS / "tokenizer/tokenizer.json").read_text("utf-8"))["model"]
     vocab, pairs = content["vocab"], content["merges"]
-    first = 5 + 256
-    if any(vocab[left + right] != first + k for k, (left, right) in enumerate(pairs)):
+    if any(vocab[left + right] != 5 + 256 + k for k, (left, right) in enumerate(pairs)):
         raise ValueError("merge k of the tokenizer must make the piece 261 + k; the page needs it")
     return [vocab[piece] for pair in pairs for piece in pair]

@@ -5,7 +5,6 @@ import {
   box,
   button,
   controls,
-  dice,
   el,
   fill,
   idsOf,
@@ -17,6 +16,7 @@ import {
   table,
   textField,
 } from "./parts.js";
+import { dice } from "../engine/dice.js";
 
 const FIRST_PIECE = 5; // ids below are marks, which are never drawn
 const PIECES = 4027; // 256 bytes and the merges

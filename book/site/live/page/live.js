@@ -13,6 +13,7 @@ import { scaling } from "./scaling.js";
 import { slots } from "./slots.js";
 import { spans } from "./spans.js";
 import { stepping } from "./stepping.js";
+import { training } from "./training.js";
 import { tree } from "./tree.js";
 
 export const figures = {
@@ -26,6 +27,7 @@ export const figures = {
   slots: ["Intent and slots", slots],
   scaling: ["Loss, size and data", scaling],
   cost: ["What does training cost?", cost],
+  training: ["Three objectives learn one source", training],
   tree: ["Which model?", tree],
 };
 

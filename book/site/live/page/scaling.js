@@ -178,6 +178,6 @@ export function svg(tag, properties, ...children) {
   return node;
 }
 
-function label(x, y, text, anchor) {
+export function label(x, y, text, anchor) {
   return svg("text", { x, y, "text-anchor": anchor }, String(text));
 }

@@ -4,7 +4,6 @@ import {
   box,
   button,
   controls,
-  dice,
   el,
   fill,
   idsOf,
@@ -13,6 +12,7 @@ import {
   textField,
   tokenizer,
 } from "./parts.js";
+import { dice } from "../engine/dice.js";
 import { offer } from "./models.js";
 
 const EOS = 4;

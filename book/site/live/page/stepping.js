@@ -5,7 +5,6 @@ import {
   box,
   button,
   controls,
-  dice,
   el,
   fill,
   idsOf,
@@ -17,6 +16,7 @@ import {
   textField,
   tokenizer,
 } from "./parts.js";
+import { dice } from "../engine/dice.js";
 import { config, offer } from "./models.js";
 import { softmax } from "../engine/layers.js";
 

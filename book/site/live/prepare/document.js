@@ -63,5 +63,6 @@ Object.assign(globalThis, {
     createElement: (tag) => new Node(tag),
     createElementNS: (space, tag) => new Node(tag),
     querySelectorAll: () => [],
+    addEventListener() {},
   },
 });
