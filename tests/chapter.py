@@ -77,6 +77,14 @@ def shown(cell: dict) -> list[str]:
     return parts
 
 
+def power_of_ten(text: str) -> float:
+    """The value of 3.1·10⁸."""
+    mantissa, exponent = text.split("·10")
+    return float(mantissa) * 10 ** int(
+        exponent.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
+    )
+
+
 def count_lines(text: str) -> int:
     return sum(bool(line.strip()) for line in text.splitlines())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from course_utils import records
-from course_utils.writing import markdown_table
+from course_utils.writing import markdown_table, raised
 
 HEADER = (
     "model", "objective", "parameters", "tokens", "predicted", "FLOPs", "seeds",
@@ -54,7 +54,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         f"{row['parameters']:,}",
         f"{row['tokens']:,}",
         f"{row['predicted']['mean']:,.0f}",
-        f"{row['flops']['mean']:.2e}",
+        raised(f"{row['flops']['mean']:.2e}"),
         str(row["seeds"]),
         plus_minus(row["validation_loss"], 3),
         plus_minus(code["bits_per_byte"], 2),

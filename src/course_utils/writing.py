@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def write_text(path: Path, text: str, private: bool = False, new: bool = False) -> Path:
     """Write a file beside its place, then rename it into it: a reader finds the old or the new.
@@ -51,6 +53,12 @@ def read_json(path: Path) -> Any:
     except ValueError as error:
         remedy = "delete it, and the command that wrote it writes it anew"
         raise ValueError(f"{path} is damaged ({error}): {remedy}") from error
+
+
+def raised(number: str) -> str:
+    """A number as Python prints it, 3.2e+06, as one writes it: 3.2·10⁶."""
+    mantissa, e, exponent = number.partition("e")
+    return f"{mantissa}·10{str(int(exponent)).translate(RAISED)}" if e else number
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

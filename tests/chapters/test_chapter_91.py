@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from statistics import fmean
 
 import pytest
-from chapter import ROOT, Chapter, source
+from chapter import ROOT, Chapter, power_of_ten, source
 
 from course_utils import records
 from course_utils.cost import train_flops
@@ -130,7 +130,7 @@ def test_months_of_the_timeline_are_those_of_the_bibliography():
 
 def test_cost_of_pretraining_follows_from_the_steps_of_the_paper():
     rows = cells_of(CHAPTER.output_of('["job", "FLOPs"'))
-    flops = {name: float(row[0]) for name, row in rows.items() if "e+" in row[0]}
+    flops = {name: power_of_ten(row[0]) for name, row in rows.items() if "·10" in row[0]}
     once, often = flops["pre-training BERT-base"], flops["fine-tuning it on our sentences"]
     assert once == pytest.approx(train_flops(110e6, 42.6e9), rel=0.02)
     (ratio,) = numbers(CHAPTER.output_of('["job", "FLOPs"'), r"worth about ([\d,]+) of these")

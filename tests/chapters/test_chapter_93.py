@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from chapter import ROOT, Chapter
+from chapter import ROOT, Chapter, power_of_ten
 
 from course_utils import records
 
@@ -122,7 +122,9 @@ def test_only_the_last_real_token_ignores_the_company():
 
 
 def test_cost_of_gpt3_is_the_papers():
-    (flops, days) = numbers(CHAPTER.output_of("accelerator-years"), r"C = (\S+) FLOPs, or ([\d,]+)")
+    said = CHAPTER.output_of("accelerator-years")
+    flops = power_of_ten(re.search(r"C = (\S+) FLOPs", said)[1])
+    (days,) = numbers(said, r"FLOPs, or ([\d,]+)")
     assert flops == pytest.approx(3.14e23, rel=0.01)
     assert days == pytest.approx(3640, rel=0.01)
 

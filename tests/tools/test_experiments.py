@@ -660,7 +660,7 @@ def test_the_comparison_reads_the_records(monkeypatch):
     assert len(lines) == len(comparison.HEADER) + 1 and {line.count("|") for line in lines} == {4}
     columns = list(zip(*(line.strip("| ").split(" | ") for line in lines), strict=True))
     assert columns[0][0] == "model" and columns[1][0] == "gpt-mini"
-    numbers = ("1,334,016", "5.00e+13", "4.100 ± 0.141", "1.36", "71.0 ± 1.4%", "2", "1")
+    numbers = ("1,334,016", "5.00·10¹³", "4.100 ± 0.141", "1.36", "71.0 ± 1.4%", "2", "1")
     assert set(numbers) < set(columns[1])
     assert {"1.85", "random", "126"} < set(columns[2])  # not the other order, which was worse
     trio = {"gpt": {"parameters": 25000000, "validation_loss": 3.1, "bits_per_byte": None}}

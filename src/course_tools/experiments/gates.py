@@ -12,7 +12,7 @@ from typing import Any
 
 from course_utils import records
 from course_utils.comparison import code_lengths
-from course_utils.writing import markdown_table
+from course_utils.writing import markdown_table, raised
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def enough_items() -> str:
 def ablation_budget() -> str:
     """Gate 10: the largest budget of a run."""
     most = max(trial["flops"] for trial in records.load("span-ablations")["trials"])
-    return decided(most >= 4e13, f"spans at {most:.1e} FLOPs a run")
+    return decided(most >= 4e13, f"spans at {raised(f'{most:.1e}')} FLOPs a run")
 
 
 def verdict_of(name: str) -> Callable[[], str]:

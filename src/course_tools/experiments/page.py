@@ -9,7 +9,7 @@ from course_tools.experiments.gates import gates_table
 from course_utils import records
 from course_utils.comparison import comparison_table
 from course_utils.data import sources
-from course_utils.writing import markdown_table
+from course_utils.writing import markdown_table, raised
 
 Cells = dict[str, str]
 
@@ -153,9 +153,10 @@ def digits(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:.3g}" if abs(value) < 1e-2 or abs(value) >= 1e5 else f"{value:.4g}"
+        outside = abs(value) < 1e-2 or abs(value) >= 1e5
+        return raised(f"{value:.3g}" if outside else f"{value:.4g}")
     if isinstance(value, int | float):
-        return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"
+        return f"{value:,.0f}" if abs(value) < 1e9 else raised(f"{value:.3g}")
     return f"{{cite:t}}`{value}`" if re.fullmatch(r"[a-z]+-\d{4}-[a-z0-9]+", value) else str(value)
 
 

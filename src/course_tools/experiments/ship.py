@@ -12,7 +12,7 @@ from course_utils.comparison import plus_minus
 from course_utils.data.readers import CHECKPOINTS, checkpoint
 from course_utils.data.tokenizers import SHIPPED
 from course_utils.recipes import RECIPES
-from course_utils.writing import markdown_table, read_json, write_json
+from course_utils.writing import markdown_table, raised, read_json, write_json
 
 LIMITS = """Trained on old and political English only, for minutes. It completes phrases of its
 corpus and knows next to nothing else; whatever views the speeches hold, it repeats. It is here to
@@ -53,6 +53,7 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
         facts["step"],
         settings.get("embedding_rate", 1),
     )
+    flops = raised(f"{facts['flops']:.3e}")
     machine = f"{records.conditions()['machine']}; {facts['machine']}; torch {torch}"
     lines = [
         ["command", f"`course pretrain {name} --seed {seed}`"],
@@ -71,7 +72,7 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
         ],
         ["parameters", f"{facts['parameters']:,}"],
         ["tokens", f"{facts['tokens']:,} read or written, {facts['predicted']:,} predicted"],
-        ["FLOPs", f"{facts['flops']:.3e}, by `course_utils.training.flops.training_flops`"],
+        ["FLOPs", f"{flops}, by `course_utils.training.flops.training_flops`"],
         ["time", f"{facts['seconds'] / 60:.0f} minutes of training steps"],
         ["machine", machine],
         ["code", f"commit {records.commit()['commit']}"],
