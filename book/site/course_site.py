@@ -89,9 +89,9 @@ def measured(app, docname, source):
 
 
 def enliven(app, pagename, templatename, context, doctree):
-    """Give scripts and stills of live figures, and those of quizzes, to the pages that have any."""
+    """Give pages the scripts and stills of what is live on them: figures, quizzes, predictions."""
     body = context.get("body", "")
-    if "data-live=" in body or "MCButton" in body:
+    if re.search('data-live=|MCButton|class="predict"|data-predictions', body):
         made = Path(app.srcdir) / "_build/assets/live"
         show = picture(context, made)
         context["body"] = re.sub(r'<div class="live" data-live="([\w-]+)">', show, body)

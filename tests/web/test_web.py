@@ -11,6 +11,8 @@ import json
 import os
 import random
 import re
+import shutil
+import sys
 import textwrap
 import unicodedata
 
@@ -36,6 +38,9 @@ from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import Bert
 from course_utils.models.layers import attention_weights, split_heads
 from course_utils.objectives import span_corruption
+
+sys.path.insert(0, str(ROOT / "book/site"))
+import predictions
 
 pytestmark = [
     pytest.mark.browser,
@@ -1295,6 +1300,102 @@ def test_a_part_that_does_not_come_can_be_asked_for_again(browser, site, served)
     fig.root.get_by_text("loaded.").wait_for()
     fig.said("8 tokens")  # and what was asked meanwhile is answered
     page.close()
+
+
+# -- predictions ------------------------------------------------------------------------------
+
+SLIDER = {"answer": 67.0, "min": "0", "max": "100", "unit": "%"}
+LOGARITHMIC = {"answer": 4944.0, "min": "50", "max": "1000000", "scale": "log"}
+CHOICE = {"answer": "the middle", "choices": "the table|the middle|the last"}
+ASKED = {"predict-a": SLIDER, "predict-b": LOGARITHMIC, "predict-c": CHOICE}
+
+
+@pytest.fixture(scope="module")
+def asking(exported):
+    """A page of three prompts, as `predictions` writes them, and the page of one's own record."""
+    folder = exported.parent / "predict"
+    shutil.copytree(exported, folder)
+    shutil.copy(ROOT / "book/site/style/live.css", folder)
+    fold = "<details><summary>What was measured</summary><p>so much</p></details>"
+    bodies = {
+        "chapter": "".join(
+            f'<div class="predict" {predictions.attributes(name, asked)}><p>How?</p>{fold}</div>'
+            for name, asked in ASKED.items()
+        ),
+        "record": "<div data-predictions><ul>{}</ul></div>".format(
+            "".join(
+                f'<li {predictions.attributes(f"of-{name}", asked)}><a href="#">How?</a></li>'
+                for name, asked in ASKED.items()
+            )
+        ),
+    }
+    for name, body in bodies.items():
+        (folder / f"{name}.html").write_text(
+            '<!doctype html><html lang="en" class="scripted"><meta charset="utf-8"><title>t</title>'
+            '<link rel="icon" href="data:,"><link rel="stylesheet" href="live.css">'
+            f'<script src="live.js" defer></script><main><h1>t</h1>{body}</main>'
+        )
+    return folder
+
+
+def test_a_prediction_is_answered_kept_and_forgotten(browser, asking):
+    with Watched(browser, asking.as_uri(), "chapter.html") as watched:
+        page = watched.page
+        number, orders, choice = page.locator(".predict").all()
+        assert not page.get_by_text("What was measured", exact=True).first.is_visible()
+        number.get_by_label("Your prediction").last.focus()
+        for _ in range(10):  # from the middle, 50
+            page.keyboard.press("ArrowRight")
+        number.get_by_role("button", name="Show what was measured").press("Enter")
+        number.get_by_text("You said 60%. Measured: 67%. You are 7 points off.").wait_for()
+        assert number.get_by_role("button", name="Forget it").evaluate(
+            "node => node === document.activeElement"
+        )
+        at = "node => parseFloat(node.style.left)"
+        assert number.locator(".mine").evaluate(at) == 60
+        assert number.locator(".truth").evaluate(at) == 67
+        orders.get_by_role("button", name="Show what was measured").press("Enter")
+        middle = (50 * 1e6) ** 0.5
+        orders.get_by_text(f"off by a factor of {middle / 4944:.1f}").wait_for()
+        choice.get_by_role("button", name="the last").press("Enter")
+        choice.get_by_text("Not so: you said “the last”. Measured: the middle.").wait_for()
+        page.reload()
+        number.get_by_text("You said 60%").wait_for()
+        choice.get_by_role("button", name="Forget it").press("Enter")
+        choice.get_by_role("button", name="the middle").press("Enter")
+        choice.get_by_text("Right: you said “the middle”").wait_for()
+        page.goto(f"{asking.as_uri()}/record.html")
+        page.get_by_text("You predicted 3 of 3. 3 of them were right").wait_for()
+        assert "7 points off" in page.locator("li").first.inner_text()
+        page.get_by_role("button", name="Forget all").press("Enter")
+        page.get_by_text("You predicted 0 of 3.").wait_for()
+        assert "67" not in page.locator("ul").inner_text()  # nothing is told before one asks
+        page.goto(f"{asking.as_uri()}/chapter.html")
+        assert number.get_by_role("button", name="Show what was measured").is_visible()
+        assert watched.wrong == []
+
+
+def test_predictions_work_where_storage_is_denied(browser, asking, served):
+    page, wrong = browser.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    source = f"{served(asking)}/chapter.html"
+    page.set_content(f'<iframe sandbox="allow-scripts" src="{source}" width=580 height=780>')
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("button", name="the last").click()
+    frame.get_by_text("Not so: you said").wait_for()
+    assert wrong == []
+    page.close()
+
+
+def test_without_scripts_what_was_measured_stands_below_a_fold(browser, asking):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    text = (asking / "chapter.html").read_text("utf-8").replace(' class="scripted"', "")
+    page.set_content(text)
+    assert not page.get_by_text("so much").first.is_visible()
+    page.get_by_text("What was measured").first.click()
+    assert page.get_by_text("so much").first.is_visible()
+    context.close()
 
 
 # What a finger cannot hit on a phone: lower than 44 CSS pixels. Rows of squares and heat maps are

@@ -8,6 +8,7 @@ import { el } from "./parts.js";
 import { maskGuess } from "./mask-guess.js";
 import { paradigms } from "./paradigms.js";
 import { pieces } from "./pieces.js";
+import { predict, record } from "./predict.js";
 import { quizProgress } from "./quiz.js";
 import { scaling } from "./scaling.js";
 import { slots } from "./slots.js";
@@ -43,4 +44,6 @@ export function mount(place) {
 }
 
 document.querySelectorAll(".live[data-live]").forEach(mount);
+document.querySelectorAll("div.predict").forEach(predict);
+document.querySelectorAll("[data-predictions]").forEach(record);
 addEventListener("DOMContentLoaded", quizProgress);
