@@ -1160,6 +1160,17 @@ def test_the_figure_plays_and_stops(playground):
     step(fig, "mask")
 
 
+def test_on_a_phone_the_steps_stay_in_view(browser, site):
+    page = browser.new_page(viewport={"width": 320, "height": 700})
+    page.goto(f"{site.as_uri()}/book/playground.html")
+    page.locator(".panel.t5 .told").scroll_into_view_if_needed()
+    handle = page.locator("[data-live=paradigms]").get_by_label("Step", exact=True)
+    on_top = """node => { const { x, y, width, height } = node.getBoundingClientRect();
+      return document.elementFromPoint(x + width / 2, y + height / 2) === node; }"""
+    assert 0 < handle.bounding_box()["y"] < 200 and handle.evaluate(on_top)
+    page.close()
+
+
 def test_who_wants_no_motion_sees_none(browser, site):
     moves = "node => getComputedStyle(node).animationName"
     for motion, name in (("reduce", "none"), ("no-preference", "live-arrive")):
@@ -1286,6 +1297,31 @@ def test_models_come_once_and_only_when_asked(browser, site, served):
         page.locator("[data-live=stepping]").scroll_into_view_if_needed()
         page.locator("[data-live=stepping]").get_by_text("loaded.").wait_for()
         assert watched.wrong == []
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "shows"),
+    [("paradigms", "Your sentence", ".panels"), ("slots", "Sentence", ".live-chips"),
+     ("stepping", "Begin with", ".live-bars")],
+)  # fmt: skip
+def test_an_answer_to_another_text_is_not_shown_as_one_to_this(browser, site, name, label, shows):
+    page, held = browser.new_page(), []
+    page.route("**/*-mini-0.js*", lambda route: held.append(route))
+    page.goto(f"{site.as_uri()}/book/playground.html")
+    fig = Figure(page, name, True)
+    pale = """node => { let shown = 1;
+      for (; node; node = node.parentElement) shown *= getComputedStyle(node).opacity;
+      return shown < 0.5; }"""
+    assert not fig.root.locator(shows).first.evaluate(pale)
+    fig.write(label, "We agree with them.")
+    fig.root.locator("[aria-busy=true]").wait_for()
+    assert fig.root.locator(shows).first.evaluate(pale)
+    for route in held:
+        route.continue_()
+    fig.root.get_by_text("loaded.").wait_for()
+    fig.root.locator(".live-app:not([aria-busy])").wait_for()
+    assert not fig.root.locator(shows).first.evaluate(pale)
+    page.close()
 
 
 def test_a_part_that_does_not_come_can_be_asked_for_again(browser, site, served):

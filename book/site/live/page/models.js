@@ -113,9 +113,12 @@ export function offer(names) {
   let coming = null;
   const bring = () => (coming ??= new Promise(attempt));
   const ask = async (question, details) => {
-    const stored = coming ? null : window.liveAnswers?.get(JSON.stringify([question, details]));
+    const stored = window.liveAnswers?.get(JSON.stringify([question, details]));
     if (stored) return JSON.parse(stored, unpacked);
+    const figure = line.closest(".live-app");
+    figure.ariaBusy = "true"; // what it shows is no answer to this question
     await bring();
+    figure.ariaBusy = null;
     return put(question, details);
   };
   fill(
