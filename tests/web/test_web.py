@@ -343,6 +343,14 @@ def test_bundling_refuses_what_it_cannot(tmp_path):
             bundle(tmp_path / "b.js")
 
 
+def test_a_figure_that_fails_at_the_build_stops_it(models, tmp_path):
+    shutil.copytree(LIVE, tmp_path / "live")
+    broken = tmp_path / "live/page/spans.js"
+    broken.write_text(broken.read_text("utf-8").replace("  begin(TEXT);", "  begin(nothing.here);"))
+    with pytest.raises(RuntimeError, match=r"(?s)first answers .* nothing is not defined"):
+        export.export(tmp_path / "live", tmp_path / "out", models)
+
+
 def test_scripts_in_chapters_are_those_of_the_page():
     """JavaScript that a chapter shows stands in the engine, letter for letter but indented."""
     engine = [path.read_text("utf-8") for path in (LIVE / "engine").glob("*.js")]
