@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -211,8 +213,10 @@ def exercises() -> None:
     """Write the students' notebooks anew from the solutions, and the cases of their checks."""
     from course_tools.grading import cases
     from course_tools.grading.exercises import generate
+    from course_utils.grading.items import all_items
 
-    changed = [*generate(ROOT / "solutions", ROOT / "exercises"), *cases.write_changed()]
+    written = map(cases.write_public, all_items().values())
+    changed = [*generate(ROOT / "solutions", ROOT / "exercises"), *filter(None, written)]
     typer.echo("\n".join(f"written: {path}" for path in changed) or "The exercises are current.")
 
 
@@ -227,8 +231,9 @@ def grade(
     exercises: Annotated[Path, typer.Option(help="The blank notebooks.")] = Path("exercises"),
     dask: Annotated[str, typer.Option(help="Address of a Dask scheduler.")] = "",
     share: Annotated[str, typer.Option(help="Only a part of the class: 0/8, 1/8, … 7/8.")] = "0/1",
+    due: Annotated[datetime | None, typer.Option(help="Until when, by the files' time.")] = None,
+    penalty: Annotated[float, typer.Option(help="Percent of points for each day late.")] = 0.0,
     self_test: Annotated[bool, typer.Option("--self-test", help="Grade the banks.")] = False,
-    record: Annotated[bool, typer.Option(help="Write the self-test into the book.")] = False,
     unsafe_no_sandbox: Annotated[
         bool, typer.Option("--unsafe-no-sandbox", help="Run handed-in code without a jail.")
     ] = False,
@@ -236,18 +241,31 @@ def grade(
     """Grade a folder of notebooks. Exit code 0: all graded; 1: stopped; 2: some are not."""
     from course_tools.grading import command
     from course_tools.grading.grade import Setup
+    from course_tools.grading.people import Deadline
 
     if unsafe_no_sandbox:
         typer.secho("NO SANDBOX: what was handed in can do all that you can.", fg="red", err=True)
     setup = Setup(solutions.resolve(), exercises.resolve(), unsafe=unsafe_no_sandbox)
     if self_test:
-        page = solutions.resolve().parent / "book/instructors.md"
-        done = command.self_test(setup, item, jobs, page if record else None)
+        done = command.self_test(setup, item, jobs)
     elif folder is None:
         raise RuntimeError("which folder? course grade FOLDER --out MARKS")
     else:
-        done = command.grade(folder, out, setup, item, roster, jobs, dask, share)
+        late = Deadline(due, penalty / 100) if due else None
+        done = command.grade(folder, out, setup, item, roster, jobs, dask, share, late)
     raise typer.Exit(0 if done else 2)
+
+
+@app.command()
+def mark(
+    out: Annotated[Path, typer.Argument(help="The folder of marks.")] = Path("marks"),
+) -> None:
+    """Mark free texts in the browser, beside their rubric. Ends with Ctrl+C, goes on later."""
+    from course_tools.grading.marking import Desk
+
+    with Desk(out) as desk, contextlib.suppress(KeyboardInterrupt):
+        typer.echo(f"Open {desk.address}  (for this machine only; Ctrl+C ends it)")
+        desk.serve_forever()
 
 
 @app.command()

@@ -45,8 +45,11 @@ LOOK = 0.2  # seconds between looks at a running command
 # -- submissions -------------------------------------------------------------------------------
 
 
-def hand_in(folder: Path, root: Path, item: Item, count: int) -> dict[str, float]:
-    """Write submissions of `count` students; returns what the computed parts of each deserve."""
+def hand_in(folder: Path, root: Path, item: Item, count: int) -> dict[str, tuple[float, float]]:
+    """Write submissions of `count` students; returns the least and most that each deserves.
+
+    What it loses may earn a share, if only odd cases are wrong.
+    """
     reference = nbformat.read(root / f"solutions/{item.notebook}.ipynb", as_version=4)
     bank = [selftest.right("the reference", ""), *selftest.load_bank(root / BANKS, item)]
     parts = [part for part in item.parts.values() if not part.is_text]
@@ -58,7 +61,9 @@ def hand_in(folder: Path, root: Path, item: Item, count: int) -> dict[str, float
         mine = [f"# {student}", answer.source]
         book.cells = [*reference.cells, *map(nbformat.v4.new_code_cell, mine)]
         nbformat.write(book, folder / f"{student}.ipynb")
-        deserved[student] = sum(part.points for part in parts if part.name not in answer.loses)
+        least = sum(part.points for part in parts if part.name not in answer.loses)
+        share = sum(part.points for part in parts if part.name in answer.loses)
+        deserved[student] = (least, least + 0.7 * share)
     return deserved
 
 
@@ -66,6 +71,12 @@ def scores(out: Path, item: Item) -> dict[str, float]:
     """What `marks.csv` gives each student for an item."""
     with (out / "marks.csv").open(encoding="utf-8", newline="") as file:
         return {row["student"]: float(row[item.name]) for row in csv.DictReader(file)}
+
+
+def fits(found: dict[str, float], deserved: dict[str, tuple[float, float]]) -> bool:
+    """Whether every student has what is deserved."""
+    between = [low <= found[name] <= high for name, (low, high) in deserved.items()]
+    return found.keys() == deserved.keys() and all(between)
 
 
 # -- commands ----------------------------------------------------------------------------------
@@ -156,7 +167,7 @@ def beside_nbgrader(root: Path, place: Path, item: Item, count: int) -> dict[str
     for jobs in (1, 2):
         out = place / f"out{jobs}"
         row[f"{jobs}"] = watched(course_grade(folder, out, root, item, jobs), root)
-        if scores(out, item) != deserved:
+        if not fits(scores(out, item), deserved):
             raise RuntimeError(f"{item.name}: the marks are not those that are deserved")
     return row | {"nbgrader": autograde(folder, place / "nbgrader", root, item)}
 
@@ -181,7 +192,7 @@ def interrupted(root: Path, place: Path, item: Item, count: int) -> dict[str, An
         raise RuntimeError(f"it was to be killed half-way, not after {done()} of {count}")
     row["resumed"] = watched(command, root)
     row["whole"] = watched(course_grade(folder, whole, root, item, 1), root)
-    if scores(whole, item) != deserved:
+    if not fits(scores(whole, item), deserved):
         raise RuntimeError("the marks are not those that are deserved")
     for name in REPORTS:
         if (whole / name).read_bytes() != (broken / name).read_bytes():

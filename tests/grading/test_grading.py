@@ -14,8 +14,9 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
+from judged_here import here
 
-from course_tools.grading import cases, exercises, references, report, selftest
+from course_tools.grading import cases, exercises, people, references, report, selftest
 from course_tools.grading.collect import Found, owner, safe
 from course_tools.grading.grade import Setup, Stopped, canary, status
 from course_tools.grading.judge import ELSEWHERE, Mark, load_hidden, reference
@@ -32,7 +33,7 @@ from course_utils.grading.session import Session
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTIONS, EXERCISES, BANKS = ROOT / "solutions", ROOT / "exercises", ROOT / "tests/grading/answers"
 ITEMS = list(all_items().values())
-RUBRICS = report.rubrics_in(SOLUTIONS / "hidden")
+RUBRICS = people.rubrics_in(SOLUTIONS / "hidden")
 LOST = ("partly right", "wrong", "missing", "crashed", "timed out")
 
 
@@ -40,7 +41,7 @@ def judged(item, *more, folder=SOLUTIONS, seed=0):
     """Marks of a notebook of the project, with cells added at its end; in this process."""
     cells = Submission.read(folder / f"{item.notebook}.ipynb").graded
     hidden, right = load_hidden(SOLUTIONS / "hidden", item), reference(SOLUTIONS, item)
-    return selftest.here(item, hidden, [*cells, *more], seed, right)
+    return here(item, hidden, [*cells, *more], seed, right)
 
 
 def computed(marks):
@@ -762,7 +763,7 @@ def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path, split):
 
 
 def test_no_key_looks_like_a_number():
-    keys = [report.text_key(str(number), "T1.5", "x") for number in range(2000)]
+    keys = [people.text_key(str(number), "T1.5", "x") for number in range(2000)]
     assert not [key for key in keys if re.fullmatch(r"[\d.eE+-]+", key)]
 
 

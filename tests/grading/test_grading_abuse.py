@@ -21,7 +21,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from course_tools.grading import command, refused, selftest
+from course_tools.grading import command, refused
 from course_tools.grading import jail as jail_module
 from course_tools.grading.collect import collect
 from course_tools.grading.grade import Setup, Stopped, grade_file, grade_folder, run
@@ -1067,21 +1067,3 @@ def clm_signals(n):
 
 
 # -- the self-test ---------------------------------------------------------------------------------
-
-
-def test_a_copy_is_judged_like_a_submission():
-    """The self-test grades copies of one process: same marks, also after one ended its process."""
-    answers = [
-        "def clm_signals(n): return n",
-        "import os\nos._exit(0)",
-        "import os\ndef coverage(r, k): os._exit(3)",
-        "def mlm_signals(n, r): return undefined",
-        "",
-    ]
-    cells = selftest.reference(SETUP.solutions, T1)
-    with Jail(FAST) as jail, selftest.Copies(jail, T1, replace(SETUP, seed=3)) as copies:
-        for answer in answers:
-            alone = run(T1, [*cells, answer], replace(SETUP, seed=3))
-            assert [mark.plain() for mark in copies.marks(answer)] == alone["marks"], answer
-        assert copies.worker, "it goes on"
-    assert copies.worker.process.poll() is not None

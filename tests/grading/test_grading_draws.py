@@ -6,8 +6,8 @@ Everyone of these got full marks with some seeds; who handed it in was lucky or 
 from pathlib import Path
 
 import pytest
+from judged_here import here
 
-from course_tools.grading import selftest
 from course_tools.grading.judge import load_hidden
 from course_utils.grading.items import all_items
 
@@ -100,5 +100,5 @@ def test_a_wrong_program_passes_with_no_draw(item, part, name, source):
     only = type(item)(item.name, item.title, item.notebook, {part: item.parts[part]})
     hidden = load_hidden(ROOT / "solutions/hidden", item)
     for seed in SEEDS:
-        (mark,) = selftest.here(only, hidden, [source], seed)
+        (mark,) = here(only, hidden, [source], seed)
         assert mark.state == "wrong", f"{name} with seed {seed}"

@@ -4,8 +4,8 @@ import inspect
 from pathlib import Path
 
 import pytest
+from judged_here import here
 
-from course_tools.grading import selftest
 from course_tools.grading.grade import Setup, run
 from course_tools.grading.jail import Limits
 from course_tools.grading.judge import load_hidden, reference, up_to
@@ -28,7 +28,7 @@ def judged(name, *added):
     """Marks by part of the reference solution with cells added, in this process."""
     item, right = all_items()[name], reference(ROOT / "solutions", all_items()[name])
     hidden = load_hidden(ROOT / "solutions/hidden", item)
-    marks = selftest.here(item, hidden, [*right, *added], 0, right)
+    marks = here(item, hidden, [*right, *added], 0, right)
     return {mark.part: mark for mark in marks}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_tools.grading import cgroup, command, jailed, report
+from course_tools.grading import cgroup, command, jailed, people, report
 from course_tools.grading.collect import collect, safe
 from course_tools.grading.grade import (
     RUN,
@@ -381,14 +381,14 @@ def test_canvas_keeps_its_numbers():
      "\u200b=1", "a; +1", "－1", "\x1b=1"],
 )  # fmt: skip
 def test_no_cell_of_a_table_begins_a_formula(text):
-    for part in re.split(r"[;\t\n]", report.cell(text)):
+    for part in re.split(r"[;\t\n]", people.cell(text)):
         start = unicodedata.normalize("NFKC", part).strip(" '\"\u00a0")[:1]
         assert part.lstrip(' \u00a0"').startswith("'") or start not in tuple("=+-@|"), part
 
 
 @pytest.mark.parametrize("text", ["Zoë", "O'Brien", "a = b; c", "3.5", "-", "T1 status", "x-y"])
 def test_other_cells_stay_as_they_are(text):
-    assert report.cell(text) == text
+    assert people.cell(text) == text
 
 
 def test_reports_hold_no_control_characters(tmp_path):

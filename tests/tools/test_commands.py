@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from course_tools import doctor, offline
 from course_tools.checkout import PLACEHOLDER, ROOT, bootstrap
 from course_tools.cli import app
-from course_tools.grading.jail import HOW, PROFILE, Jail, NoJail
+from course_tools.grading.jail import HOW, REMEDIES, Jail, NoJail
 from course_utils.cli import Command
 from course_utils.data import cache
 
@@ -350,7 +350,8 @@ def test_doctor_starts_a_jail_instead_of_looking_for_a_file(monkeypatch):
 
 
 def test_the_setup_page_has_the_profile_to_paste():
-    assert PROFILE in (ROOT / "book/setup.md").read_text("utf-8")
+    (profile,) = re.findall(r"sudo tee.*parser -r \S+\n", REMEDIES, re.DOTALL)
+    assert profile in (ROOT / "book/setup.md").read_text("utf-8")
 
 
 def test_doctor_fails_when_something_needed_is_missing(monkeypatch):

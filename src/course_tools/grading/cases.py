@@ -12,7 +12,6 @@ import numpy as np
 
 from course_utils.grading import cases as stored_cases
 from course_utils.grading.item import Case, Item, same
-from course_utils.grading.items import all_items
 from course_utils.grading.plain import decode, encode
 
 Draw = Callable[[np.random.Generator], Iterable[Case]]
@@ -105,11 +104,6 @@ def write_public(item: Item, folder: Path = stored_cases.FOLDER) -> Path | None:
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
     return path
-
-
-def write_changed() -> list[Path]:
-    """Write the public cases of every item; returns the files that changed."""
-    return [path for item in all_items().values() if (path := write_public(item))]
 
 
 def agree(old: Any, new: Any) -> bool:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from course_tools.grading import selftest
 from course_tools.grading.collect import safe
-from course_tools.grading.grade import Setup, Stopped, grade_folder
+from course_tools.grading.grade import Setup, Stopped, grade_folder, run
 from course_tools.grading.jail import Jail
-from course_tools.shared import block, with_block
+from course_tools.grading.judge import Mark, reference
+from course_tools.grading.people import Deadline
 from course_utils.grading.item import Item
 from course_utils.grading.items import all_items
 
@@ -33,14 +34,9 @@ def names_in(roster: Path) -> list[str]:
     """The students of a roster, one a line; raises Stopped where it is no text."""
     content = roster.read_bytes()
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Stopped(
-            f"{roster} is not in UTF-8 ({error}). Save it as text in UTF-8, one student a line."
-        ) from error
-    if "\0" in text:
-        raise Stopped(f"{roster} is no text: save it as text in UTF-8, one student a line")
+    text = content.decode("utf-16" if wide else "utf-8-sig", "replace")
+    if {"\0", "\ufffd"} & set(text):
+        raise Stopped(f"{roster} is not in UTF-8: save it as text in UTF-8, one student a line")
     return [safe(line.strip()) for line in text.splitlines() if line.strip()]
 
 
@@ -53,6 +49,7 @@ def grade(
     jobs: int,
     dask: str,
     share: str = "0/1",
+    deadline: Deadline | None = None,
 ) -> bool:
     """Grade a folder and say where everything lies; returns whether all are graded."""
     if not folder.is_dir():
@@ -75,6 +72,7 @@ def grade(
             jobs=jobs,
             only=only,
             roster=students,
+            deadline=deadline,
             executor=executor,
             share=(int(part[1]), int(part[2])),
         )
@@ -87,11 +85,8 @@ def grade(
     return done
 
 
-def self_test(setup: Setup, names: list[str] | None, jobs: int, page: Path | None = None) -> bool:
-    """Grade every bank in the jail and print the table; returns whether all came out right.
-
-    The rows also go into the table of the book's `page`, if one is given.
-    """
+def self_test(setup: Setup, names: list[str] | None, jobs: int) -> bool:
+    """Grade every bank in the jail and print the table; returns whether all came out right."""
     with Jail(setup.limits, setup.unsafe) as jail:
         jail.probe()
     print(HEAD)
@@ -99,8 +94,6 @@ def self_test(setup: Setup, names: list[str] | None, jobs: int, page: Path | Non
     for item in chosen(names).values():
         row, found = test_item(item, setup, jobs)
         print(row, flush=True)
-        if page:
-            page.write_text(with_row(row, page.read_text("utf-8")), "utf-8")
         faults += found
     print("\n".join(faults) or "Every answer got what it deserves.")
     return not faults
@@ -109,26 +102,18 @@ def self_test(setup: Setup, names: list[str] | None, jobs: int, page: Path | Non
 def test_item(item: Item, setup: Setup, jobs: int) -> tuple[str, list[str]]:
     """Grade the bank of one item; returns its row of the table, and what came out wrong."""
     bank = [selftest.right("the reference", ""), *selftest.load_bank(BANKS, item)]
+    solution = reference(setup.solutions, item)
 
-    def judged(part: list[selftest.Answer]) -> dict[str, list[str]]:
-        with Jail(setup.limits, setup.unsafe) as jail, selftest.Copies(jail, item, setup) as copies:
-            found = {a.name: selftest.faults(a, copies.marks(a.source)) for a in part}
-        return {name: [f"{t} (seed {copies.seed})" for t in texts] for name, texts in found.items()}
+    def judged(answer: selftest.Answer) -> list[str]:
+        result = run(item, [*solution, answer.source], setup)
+        found = selftest.faults(answer, [Mark(**mark) for mark in result["marks"]])
+        return [f"{item.name}, {answer.name}: {text} (seed {result['seed']})" for text in found]
 
-    found: dict[str, list[str]] = {}
     with ThreadPoolExecutor(jobs) as pool:
-        for some in pool.map(judged, [bank[n::jobs] for n in range(jobs)]):
-            found |= some
-    counts = []
-    for group in ([a for a in bank if a.loses], [a for a in bank[1:] if not a.loses]):
-        counts += [len(group), sum(not found[a.name] for a in group)]
+        faults = list(pool.map(judged, bank))
+    judged_ones = list(zip(bank, faults, strict=True))[1:]
+    wrong = [not found for answer, found in judged_ones if answer.loses]
+    fine = [not found for answer, found in judged_ones if not answer.loses]
+    counts = [len(wrong), sum(wrong), len(fine), sum(fine)]
     row = f"| {item.name} | {item.points:g} | " + " | ".join(map(str, counts)) + " |"
-    return row, [f"{item.name}, {name}: {t}" for name, texts in found.items() for t in texts]
-
-
-def with_row(row: str, page: str) -> str:
-    """A page with this row in its table of the self-test, in place of the item's old one."""
-    name = row.split("|")[1]
-    rows = [line for line in block("self-test", page).splitlines() if line not in HEAD]
-    kept = [line for line in rows if line.split("|")[1] != name]
-    return with_block("self-test", "\n".join([HEAD, *sorted([*kept, row])]), page)
+    return row, [text for found in faults for text in found]

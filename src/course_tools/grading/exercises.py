@@ -29,6 +29,7 @@ c.TagRemovePreprocessor.enabled = True
 c.TagRemovePreprocessor.remove_cell_tags = {{"solution"}}
 c.GenerateAssignment.preprocessors = [TagRemovePreprocessor, *GenerateAssignment().preprocessors]
 """
+META = {"schema_version": 3, "task": False}  # of nbgrader's third format
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
@@ -40,17 +41,13 @@ def stamp(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if part:
             points = all_items()[part[1].split(".")[0]].parts[part[1]].points
             grading = {"grade": True, "points": points, "solution": False, "locked": True}
-            cell.metadata["nbgrader"] = meta(f"check-{part[1]}".replace(".", "-"), grading)
+            name = f"check-{part[1]}".replace(".", "-")
+            cell.metadata["nbgrader"] = {"grade_id": name, **META, **grading}
         elif BEGIN in cell.source:
             identity = hashlib.sha256(cell.id.encode()).hexdigest()[:12]
             grading = {"grade": False, "solution": True, "locked": False}
-            cell.metadata["nbgrader"] = meta(f"answer-{identity}", grading)
+            cell.metadata["nbgrader"] = {"grade_id": f"answer-{identity}", **META, **grading}
     return notebook
-
-
-def meta(grade_id: str, grading: dict) -> dict:
-    """Metadata of nbgrader's third format."""
-    return {"grade_id": grade_id, "schema_version": 3, "task": False, **grading}
 
 
 def generate(solutions: Path, exercises: Path) -> list[Path]:
@@ -61,7 +58,8 @@ def generate(solutions: Path, exercises: Path) -> list[Path]:
     sources = sorted(solutions.glob("*.ipynb"))
     with tempfile.TemporaryDirectory() as place:
         made = convert(sources, Path(place).resolve())
-        changed = [path for path in made if differs(path, exercises / path.name)]
+        now = {path.name: path.read_bytes() for path in exercises.glob("*.ipynb")}
+        changed = [path for path in made if path.read_bytes() != now.get(path.name)]
         for path in changed:
             shutil.copyfile(path, exercises / path.name)
     return [exercises / path.name for path in changed]
@@ -83,8 +81,3 @@ def convert(sources: list[Path], course: Path) -> list[Path]:
     if done.returncode or len(made) != len(sources):
         raise RuntimeError(f"nbgrader made {len(made)} of {len(sources)}:\n{done.stderr[-2000:]}")
     return made
-
-
-def differs(one: Path, other: Path) -> bool:
-    """Whether two files hold different bytes, or one is missing."""
-    return not other.exists() or one.read_bytes() != other.read_bytes()

@@ -11,18 +11,21 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
-from course_tools.grading import report
+from course_tools.grading import report, similar
 from course_tools.grading.cgroup import HOW, Group
-from course_tools.grading.collect import Found, collect
+from course_tools.grading.collect import Found, age, collect
 from course_tools.grading.jail import Jail, Limits, NoJail, exposed
 from course_tools.grading.jailed import TICK, Jailed
 from course_tools.grading.judge import Mark, judge, judge_again, load_hidden, reference
 from course_tools.grading.notebook import Submission, Unreadable, read_bytes
+from course_tools.grading.people import Deadline, blank, rubrics_in
 from course_tools.grading.suspicious import suspicious
 from course_utils.grading import item as item_module
 from course_utils.grading.item import Item, Wrong
@@ -76,7 +79,8 @@ def key(content: bytes, item: Item, setup: Setup) -> str:
 def grade_file(path: Path, item_name: str, setup: Setup) -> dict:
     """Grade one notebook for one item; returns plain data, also when it cannot be read."""
     item, started = all_items()[item_name], time.monotonic()
-    result = {"item": item.name, "file": path.name, "max": item.points, "marks": [], "notes": []}
+    result = blank(item, "grader error") | {"file": path.name, "handed": age(path)}
+    result |= {"graded": f"{datetime.now():%Y-%m-%d %H:%M}"}
     try:
         content = read_bytes(path)
         result["key"] = key(content, item, setup)
@@ -160,6 +164,7 @@ def grade_folder(
     jobs: int = 1,
     only: list[str] | None = None,
     roster: list[str] | None = None,
+    deadline: Deadline | None = None,
     executor: Executor | None = None,
     share: tuple[int, int] = (0, 1),
     say: Callable[[str], None] = print,
@@ -206,44 +211,45 @@ def grade_folder(
             pool.shutdown(cancel_futures=True)
     if share[1] > 1:
         return True
-    results = load(out, found) | other_results(out, used)
+    results = {(one.student, str(one.item)): result_of(out, one) for one in found if one.item}
+    results |= other_results(out, used)
     graded = {name for _, name in results} | set(used)
     columns = {name: item for name, item in all_items().items() if name in graded}
-    rubrics = report.rubrics_in(setup.solutions / "hidden")
-    return report.write_all(out, found, columns, known_students(out, roster), results, rubrics)
+    rubrics = rubrics_in(setup.solutions / "hidden")
+    write_text(out / "similar.html", similar.page(found, items, setup.exercises), private=True)
+    known = [str(name) for name in remembered(out, "roster.json", roster) or []]
+    given = [deadline.due.isoformat(), deadline.penalty] if deadline else None
+    if late := remembered(out, "deadline.json", given):
+        deadline = Deadline(datetime.fromisoformat(late[0]), late[1])
+    return report.write_all(out, found, columns, known, results, rubrics, deadline)
 
 
 def other_results(out: Path, used: list[str]) -> dict[tuple[str, str], dict]:
     """What lies in `out` of items that are not graded this time: it stays in the reports."""
-    found = {}
-    for name in all_items().keys() - set(used):
-        for path in sorted((out / "results" / name).glob("*.json")):
-            result = result_of(out, Found(path.stem, path, name))
-            found[path.stem, name] = result
-    return found
+    paths = sorted((out / "results").glob("*/*.json"))
+    rest = all_items().keys() - set(used)
+    kept = {(p.stem, p.parent.name): p for p in paths if p.parent.name in rest}
+    return {key: result_of(out, Found(key[0], path, key[1])) for key, path in kept.items()}
 
 
-def known_students(out: Path, roster: list[str] | None) -> list[str]:
-    """The roster, or the one of an earlier run if none is given now."""
-    path = out / "roster.json"
-    if roster is not None:
-        write_text(path, json.dumps(roster, indent=1), private=True)
-        return roster
+def remembered(out: Path, name: str, value: Any) -> Any:
+    """What is given now, or else was given in an earlier run; kept in a file."""
+    if value is not None:
+        write_text(out / name, json.dumps(value, indent=1), private=True)
+        return value
     with contextlib.suppress(OSError, ValueError):
-        return [str(name) for name in json.loads(path.read_text("utf-8"))]
-    return []
+        return json.loads((out / name).read_text("utf-8"))
+    return None
 
 
 def memory_limit(setup: Setup) -> str:
     """Which limit of memory is in force on this machine."""
-    group = None if setup.unsafe else Group.make(setup.limits.memory, 1)
+    group, how = None if setup.unsafe else Group.make(setup.limits.memory, 1), "the kernel"
     if group:
         group.end()
-        return f"Memory: the kernel bounds each jail ({setup.limits.memory / 2**30:g} GiB)."
-    return (
-        f"Memory: each process is bounded, and all of a jail ({setup.limits.memory / 2**30:g} GiB) "
-        f"by looks, {1 / TICK:.0f} a second. Where systemd runs, the kernel can do it: {HOW}"
-    )
+    else:
+        how = f"looks, {1 / TICK:.0f} a second; where systemd runs the kernel can do it: {HOW}"
+    return f"Memory: {setup.limits.memory / 2**30:g} GiB for each jail, bounded by {how}"
 
 
 def spread(pool: Executor, tasks: Iterator, ahead: int) -> Iterator[tuple[Found, dict]]:
@@ -279,10 +285,7 @@ def result_of(out: Path, one: Found) -> dict:
         result = json.loads(place(out, one).read_text("utf-8"))
         if isinstance(result, dict) and result.keys() >= NEEDED:
             return result
-    return {
-        "item": one.item, "max": all_items()[str(one.item)].points, "marks": [], "notes": [],
-        "status": "grader error", "student": one.student,
-    }  # fmt: skip
+    return blank(all_items()[str(one.item)], "grader error")
 
 
 def stored(out: Path, one: Found, setup: Setup) -> bool:
@@ -295,11 +298,6 @@ def stored(out: Path, one: Found, setup: Setup) -> bool:
     except Unreadable:
         return False
     return result.get("key") == key(content, all_items()[str(one.item)], setup)
-
-
-def load(out: Path, found: list[Found]) -> dict[tuple[str, str], dict]:
-    """The results on disk, by student and item."""
-    return {(one.student, one.item): result_of(out, one) for one in found if one.item}
 
 
 def run_seed(out: Path, wanted: int | None) -> int:

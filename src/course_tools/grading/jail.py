@@ -30,25 +30,7 @@ WRITABLE = ("/box", "/tmp", "/dev/shm")  # the first is in no ordinary system
 INODE, SOCKET = 1_200, 2 * 212_992  # bytes of the kernel for a file, and for what a socket may hold
 COUNTED = Path("/proc/self/schedstat").exists()  # whether time spent waiting is counted
 PROGRAMS = ("bwrap", "unshare", "setpriv")
-# Since Ubuntu 24.04 a program of an ordinary user makes namespaces only if a profile allows it.
-PROFILE = """\
-sudo tee /etc/apparmor.d/bwrap <<'END'
-abi <abi/4.0>,
-include <tunables/global>
-profile bwrap /usr/bin/bwrap flags=(unconfined) {
-  userns,
-}
-END
-sudo apparmor_parser -r /etc/apparmor.d/bwrap
-"""
-REMEDIES = f"""\
-Debian, Ubuntu:  sudo apt-get install bubblewrap
-Ubuntu 24.04 and later also need a profile; paste this, or run the grader as root:
-{PROFILE}\
-In a container, not as root:
-docker run --init --security-opt seccomp=unconfined --security-opt apparmor=unconfined \\
-  --security-opt systempaths=unconfined …   (Podman: --security-opt unmask=ALL)
-macOS, Windows:  use the course's container (page "In a container")."""
+REMEDIES = Path(__file__).with_name("remedies.txt").read_text("utf-8").rstrip()
 HOW = f"""\
 Grading runs handed-in code in a jail (bubblewrap), and the jail does not start here.
 {REMEDIES}
@@ -73,7 +55,7 @@ class Limits:
     deaths: int = 4  # new starts after a crash or a time limit
 
 
-class Jail:
+class Jail(contextlib.AbstractContextManager):
     """Makes the command that starts a jailed worker; a context manager."""
 
     def __init__(self, limits: Limits | None = None, unsafe: bool = False) -> None:
@@ -84,10 +66,6 @@ class Jail:
         (self.stage / "refused").write_bytes(refused.program())
         for number in range(len(shown())):
             (self.stage / str(number)).mkdir()
-
-    def __enter__(self) -> Jail:
-        """Return itself."""
-        return self
 
     def __exit__(self, *error: object) -> None:
         """Remove the empty mount points."""

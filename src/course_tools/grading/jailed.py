@@ -7,7 +7,8 @@ import secrets
 import selectors
 import time
 from collections.abc import Sequence
-from typing import Any, Self
+from contextlib import AbstractContextManager
+from typing import Any
 
 from course_tools.grading.cgroup import Group
 from course_tools.grading.jail import Jail, NoJail, kill, memory, usage
@@ -136,32 +137,13 @@ class Worker:
         return Died("crashed", "it ended its own process")
 
 
-class Jailed(Student):
+class Jailed(Student, AbstractContextManager):
     """The answers of a handed-in notebook; a context manager."""
 
     def __init__(self, jail: Jail, cells: Sequence[str]) -> None:
         self.jail, self.cells = jail, numbered(cells)
         self.worker: Worker | None = None
         self.warm: Worker | None = None  # the last one that has made an object
-        self.restart_clock()
-
-    def __enter__(self) -> Self:
-        """Return itself; nothing runs before it is asked for."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """End the worker."""
-        if self.worker:
-            self.worker.close()
-
-    def end(self) -> None:
-        """End the worker."""
-        if self.worker:
-            self.worker.close()
-            self.worker = None
-
-    def restart_clock(self) -> None:
-        """Begin as a submission begins: with all of its time, and nothing known of its cells."""
         self.notes: dict[int, str] = {}  # cell → what happened when it ran
         self.fine: set[int] = set()  # cells that ran within their time
         self.cut: set[int] = set()  # cells of which only definitions are taken
@@ -170,6 +152,16 @@ class Jailed(Student):
         self.began = time.monotonic()
         self.spent = 0.0  # seconds of all requests
         self.in_cells = 0.0  # … of cells that ran for the first time
+
+    def __exit__(self, *error: object) -> None:
+        """End the worker."""
+        self.end()
+
+    def end(self) -> None:
+        """End the worker."""
+        if self.worker:
+            self.worker.close()
+            self.worker = None
 
     def left(self) -> float:
         """Seconds that are left of the total; on a busy machine more pass by the clock."""

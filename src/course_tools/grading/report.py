@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import html
-import io
 import json
 import re
 import string
+from collections import Counter
 from pathlib import Path
 
+from course_tools.grading import people
 from course_tools.grading.collect import Found
+from course_tools.grading.people import Deadline, Results, number, score, table, visible
 from course_utils.grading.item import Item
 from course_utils.writing import write_text
 
-Results = dict[tuple[str, str], dict]
-NONE = ("missing", "unreadable", "grader error")  # states without a score
-UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
-)
-FORMULA = re.compile(r"((?:\A|[;\t\n])[\s'\"]*)(?=[=+\-@|＝＋－＠﹢﹣﹫−])")
 PAGE = string.Template(Path(__file__).with_name("feedback.html").read_text("utf-8"))
 
 
@@ -31,16 +25,27 @@ def write_all(
     roster: list[str],
     results: Results,
     rubrics: dict[str, str],
+    deadline: Deadline | None = None,
 ) -> bool:
     """Write every report; returns whether all students of all items are graded."""
-    merge(out, results)
+    people.merge(out, results)
     tell_older(found, results)
     students = sorted({one.student for one in found} | {who for who, _ in results} | set(roster))
     add_missing(students, found, items, results)
-    write_text(out / "marks.csv", table(marks(students, items, results)), private=True)
-    write_text(out / "canvas.csv", table(canvas(students, items, results)), private=True)
-    write_text(out / "suspicious.csv", table(suspicious_rows(results)), private=True)
-    write_text(out / "free_text.csv", table(free_texts(out, items, results, rubrics)), private=True)
+    excused = people.override(out, results)
+    people.lateness(results, deadline, excused)
+    rows = marks(students, items, results)
+    for line in people.history(out, rows)[:20]:
+        print(f"Changed: {line}")
+    tables = {
+        "marks": rows,
+        "canvas": canvas(students, items, results),
+        "statistics": statistics(items, results),
+        "suspicious": suspicious_rows(results),
+        "free_text": people.free_texts(out, items, results, rubrics),
+    }
+    for name, lines in tables.items():
+        write_text(out / f"{name}.csv", table(lines), private=True)
     whole = all(results[s, i]["status"] == "graded" for s in students for i in items)
     for student in students:
         mine = [results[student, item] for item in items]
@@ -69,46 +74,12 @@ def add_missing(
     unknown = {one.student: one for one in found if one.item is None}
     for student in students:
         for item in items.values():
-            blank = {"item": item.name, "max": item.points, "marks": [], "notes": []}
             one = unknown.get(student)
-            if one:
-                blank |= {"status": "unreadable", "notes": [f"{one.path.name}: {one.fault}."]}
-            results.setdefault((student, item.name), {"status": "missing", **blank})
-
-
-def score(result: dict) -> float | None:
-    """The points of a result so far; None where there is nothing to score."""
-    if result["status"] in NONE:
-        return None
-    return sum(mark["earned"] or 0 for mark in result["marks"])
-
-
-def number(value: float | None) -> str:
-    """A number as people write it; nothing for None."""
-    return "" if value is None else f"{value:g}"
+            told = ("unreadable", f"{one.path.name}: {one.fault}.") if one else ("missing",)
+            results.setdefault((student, item.name), people.blank(item, *told))
 
 
 # -- tables ------------------------------------------------------------------------------------
-
-
-def table(rows: list[list[str]]) -> str:
-    """Rows as CSV; a cell that a spreadsheet would take for a formula is text."""
-    file = io.StringIO()
-    csv.writer(file).writerows([[cell(text) for text in row] for row in rows])
-    return file.getvalue()
-
-
-def cell(text: str) -> str:
-    """Put a quote before what begins like a formula, as spreadsheets themselves do.
-
-    Also where a cell would begin if a spreadsheet split the text at `;`, a tab or a line's end.
-    """
-    return FORMULA.sub(r"\1'", visible(text)) if text != "-" else text
-
-
-def visible(text: str) -> str:
-    """A text without what no page shows: control characters, and those that turn the writing."""
-    return UNSEEN.sub("", text.encode("utf-8", "replace").decode())
 
 
 def marks(students: list[str], items: dict[str, Item], results: Results) -> list[list[str]]:
@@ -136,99 +107,34 @@ def canvas(students: list[str], items: dict[str, Item], results: Results) -> lis
     return rows
 
 
+def statistics(items: dict[str, Item], results: Results) -> list[list[str]]:
+    """A row for each part: how many answers, their mean, and which mistake how often."""
+    rows = [["part", "title", "points", "answers", "mean", "full marks", "mistakes"]]
+    for part in (part for item in items.values() for part in item.parts.values()):
+        given = [m for r in results.values() for m in r["marks"] if m["part"] == part.name]
+        earned = [mark["earned"] for mark in given if mark["earned"] is not None]
+        mean = sum(earned) / len(earned) if earned else None
+        common = Counter(hint for mark in given for hint in mistakes(mark)).most_common(6)
+        told = " | ".join(f"{count} × {hint}" for hint, count in common)
+        full = sum(value >= part.points for value in earned)
+        row = [number(part.points), str(len(given)), number(mean), str(full), told]
+        rows.append([part.name, part.title, *row])
+    return rows
+
+
+def mistakes(mark: dict) -> list[str]:
+    """The hints of a part: one for each group of cases that failed, or what else is said."""
+    if mark["state"] in ("right", "marked", "needs marking"):
+        return []
+    return [hint for hint in mark.get("groups", {}).values() if hint] or [mark["feedback"]]
+
+
 def suspicious_rows(results: Results) -> list[list[str]]:
     """Lines of code that a person may want to read, by student; they change no mark."""
     rows = [["student", "item", "cell", "kind", "line"]]
     for (student, item), result in sorted(results.items()):
         rows += [[student, item, *found] for found in result.get("suspicious", [])]
     return rows
-
-
-# -- free text ---------------------------------------------------------------------------------
-
-FREE = ["student", "part", "points", "marks", "comment", "rubric", "text", "key"]
-
-
-def text_key(student: str, part: str, text: str) -> str:
-    """Names one text of one student: another text is another key, and needs another mark."""
-    digest = hashlib.sha256(json.dumps([student, part, text]).encode()).hexdigest()[:16]
-    return f"text-{digest}"  # never something that a spreadsheet takes for a number, as 12e45
-
-
-def given(out: Path) -> dict[str, dict[str, str]]:
-    """The rows of free_text.csv by their keys, with what people wrote into them so far.
-
-    Raises ValueError, before anything is written, for a table that a spreadsheet has broken.
-    """
-    path = out / "free_text.csv"
-    if not path.exists():
-        return {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            # a spreadsheet writes the separator that is usual where it is used
-            split = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            read = csv.DictReader(file, delimiter=split)
-            rows = list(read)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no CSV in UTF-8: save it as that") from error
-    if absent := {"key", "marks", "comment"} - set(read.fieldnames or []):
-        raise ValueError(f"{path} has no column {', '.join(sorted(absent))}")
-    return {row["key"]: {n: (row.get(n) or "").strip() for n in FREE} for row in rows}
-
-
-def rubrics_in(hidden: Path) -> dict[str, str]:
-    """The rubric of each free text, by its part, from the instructors' folder."""
-    text = (hidden / "rubrics.md").read_text("utf-8")
-    pieces = re.split(r"^## (\S+)$", text, flags=re.MULTILINE)[1:]
-    return {part: rubric.strip() for part, rubric in zip(pieces[::2], pieces[1::2], strict=True)}
-
-
-def free_texts(
-    out: Path, items: dict[str, Item], results: Results, rubrics: dict[str, str]
-) -> list[list[str]]:
-    """Every free text with its rubric, and the mark if a person gave one.
-
-    Marks of texts that are not graded this time stay at the end: a person's work is not deleted.
-    """
-    done, rows = given(out), [FREE]
-    for (student, item), result in sorted(results.items()):
-        for part, text in result.get("texts", {}).items():
-            code, about = text_key(student, part, text), items[item].parts[part]
-            row = done.pop(code, {})
-            mark = [row.get("marks", ""), row.get("comment", "")]
-            rows.append(
-                [student, part, number(about.points), *mark, rubrics.get(part, ""), text, code]
-            )
-    kept = [row for row in done.values() if row["marks"] or row["comment"]]
-    return rows + [[row[name] for name in FREE] for row in kept]
-
-
-def merge(out: Path, results: Results) -> None:
-    """Put the marks that people gave into the results; raises ValueError for a wrong one."""
-    done = given(out)
-    for (student, _), result in results.items():
-        for mark in result["marks"]:
-            text = result.get("texts", {}).get(mark["part"])
-            row = done.get(text_key(student, mark["part"], text or ""), {})
-            if text and row.get("marks"):
-                mark |= {"earned": checked(row["marks"], mark, student), "state": "marked"}
-                mark["feedback"] = row["comment"] or "Marked by a person."
-        if result["status"] == "needs marking":
-            open_ = any(mark["state"] == "needs marking" for mark in result["marks"])
-            result["status"] = "needs marking" if open_ else "graded"
-
-
-def checked(value: str, mark: dict, student: str) -> float:
-    """A person's mark as a number between 0 and the part's points."""
-    try:
-        points = float(value.replace(",", "."))
-    except ValueError:
-        points = -1.0
-    if not 0 <= points <= mark["points"]:
-        wanted = f"a number from 0 to {mark['points']:g}"
-        raise ValueError(f"free_text.csv: {student}, {mark['part']}: {value!r} is not {wanted}")
-    return points
 
 
 # -- pages -------------------------------------------------------------------------------------
@@ -239,7 +145,10 @@ def page(student: str, mine: list[dict]) -> str:
     body = "".join(section(result) for result in mine if result["status"] != "missing")
     if absent := [result["item"] for result in mine if result["status"] == "missing"]:
         body += f"<p>Nothing was handed in for {html.escape(', '.join(absent))}.</p>"
-    return PAGE.substitute(student=html.escape(visible(student)), body=visible(body))
+    got, most = sum(score(r) or 0 for r in mine), sum(r["max"] for r in mine)
+    when = max(result.get("graded", "") for result in mine)
+    total = f"{got:g} of {most:g} points in all, as graded {when}."
+    return PAGE.substitute(student=html.escape(visible(student)), total=total, body=visible(body))
 
 
 def section(result: dict) -> str:
@@ -273,12 +182,10 @@ def gradescope(mine: list[dict]) -> dict:
             "score": mark["earned"] or 0,
             "max_score": mark["points"],
             "output": visible(mark["feedback"]),
-            "output_format": "text",
         }
         for result in mine
         for mark in result["marks"]
     ]
     notes = [f"{r['item']}: {r['status']}" for r in mine] + [n for r in mine for n in r["notes"]]
     total = sum(score(result) or 0 for result in mine)
-    said = visible("\n".join(notes))
-    return {"score": total, "output": said, "output_format": "text", "tests": tests}
+    return {"score": total, "output": visible("\n".join(notes)), "tests": tests}

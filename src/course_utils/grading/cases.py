@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from course_utils.grading.item import Case, Part
-from course_utils.grading.plain import Made, decode
+from course_utils.grading.plain import Made, revive
 
 FOLDER = Path(__file__).with_name("cases")
 
@@ -30,24 +29,6 @@ def stored(item: str) -> dict[str, list[Case]]:
         raise FileNotFoundError(f"{item} has no public cases: `course exercises` writes {path}")
     coded: dict[str, list[dict]] = json.loads(path.read_text("utf-8"))
     return {
-        part: [{key: revived(code) for key, code in case.items()} for case in cases]
+        part: [{key: revive(code, Made) for key, code in case.items()} for case in cases]
         for part, cases in coded.items()
     }
-
-
-def revived(code: Any) -> Any:
-    """Turn codes back into the values they were, tensors and `made(…)` descriptions included."""
-    if isinstance(code, list):
-        return [revived(item) for item in code]
-    if not isinstance(code, dict):
-        return code
-    if "dict" in code:
-        return {key: revived(item) for key, item in code["dict"]}
-    if "made" in code:
-        return Made(code["made"], tuple(revived(code["args"])), revived(code["kwargs"]))
-    array = decode(code)
-    if not code.get("torch"):
-        return array
-    import torch
-
-    return torch.from_numpy(array).requires_grad_(bool(code.get("grad")))

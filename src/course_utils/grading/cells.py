@@ -121,8 +121,10 @@ class Cells:
             self.in_loop(work)
         else:
             finish(work)
-        if failure := self.errors.get(label) or self.missing_name():
-            raise failure
+        lacking = [NameError(getattr(node, "why", "")) for node in self.missing.get(label, [])]
+        for failure in (self.errors.get(label), *lacking):
+            if failure:
+                raise failure
 
     def read(self, source: str) -> list[ast.stmt]:
         """Parse a cell, and let `inspect` find its lines."""
@@ -140,11 +142,6 @@ class Cells:
         body = self.parse(python_of(python)).body
         finish(self.statements(body))
         return self.names["_"] if body and isinstance(body[-1], ast.Expr) else None
-
-    def missing_name(self) -> NameError | None:
-        """An error for the first name that a statement of this cell lacked."""
-        lacking = self.missing.get(self.label)
-        return NameError(getattr(lacking[0], "why", "")) if lacking else None
 
     async def statements(self, nodes: list[ast.stmt]) -> None:
         """Run statements one by one, also those after one that fails."""

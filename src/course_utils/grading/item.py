@@ -193,25 +193,23 @@ class Item:
         """Every name that an answer defines, in order."""
         return list(dict.fromkeys(name for part in self.parts.values() for name in part.names))
 
-    def calls(self, name: str, title: str, points: float, function: str, **how: Any) -> None:
-        """Add a part judged by calls of one function; `how` goes to `check_call`."""
-        judge = partial(check_call, function=function, **how)
+    def calls(
+        self, name: str, title: str, points: float, function: str, by: Any = None, **how: Any
+    ) -> None:
+        """Add a part judged by calls of one function; `how` goes to `check_call`, or to `by`."""
+        judge = partial(by or check_call, function=function, **how)
         self.parts[name] = Part(name, title, points, (function,), judge)
 
-    def part(self, name: str, title: str, points: float, names: Sequence[str]) -> Callable:
-        """Decorate the function `check(student, case)` that judges a part by one case."""
+    def part(
+        self, name: str, title: str, points: float, names: Sequence[str], is_record: bool = False
+    ) -> Callable:
+        """Decorate the function `check(student, case)` that judges a part by one case.
+
+        A record is what the student's own run gave: no other inputs are tried.
+        """
 
         def add(judge: Judge) -> Judge:
-            self.parts[name] = Part(name, title, points, tuple(names), judge)
-            return judge
-
-        return add
-
-    def record(self, name: str, title: str, points: float, names: Sequence[str]) -> Callable:
-        """Decorate the judge of what the student's own run gave: no other inputs are tried."""
-
-        def add(judge: Judge) -> Judge:
-            self.parts[name] = Part(name, title, points, tuple(names), judge, is_record=True)
+            self.parts[name] = Part(name, title, points, tuple(names), judge, is_record)
             return judge
 
         return add
@@ -292,6 +290,32 @@ def check_fresh(student: Student, function: str, args: Sequence) -> None:
     before = student.call(".__str__", kept)
     student.call(function, *(arg[::-1] if isinstance(arg, list) else arg for arg in args))
     require(student.call(".__str__", kept) == before, SHARED)
+
+
+def check_lists(
+    student: Student, case: Case, function: str, keys: Sequence[str] = (), equal: str = ""
+) -> None:
+    """Compare two flat lists, given as a pair or under these keys; each call makes new ones.
+
+    With a hint `equal` they must have the same length.
+    """
+    got, what = called(student, function, case), f"`{function}`"
+    if isinstance(got, dict) and set(keys) <= got.keys():
+        got = [got[key] for key in keys]
+    got = got.tolist() if isinstance(got, np.ndarray) else got
+    require(isinstance(got, list) and len(got) == 2, f"{what} gives no pair of lists.")
+    pair = [array(part, what) for part in got]
+    require(all(part.ndim == 1 for part in pair), f"{what} gives no pair of flat lists.")
+    require(not equal or len(pair[0]) == len(pair[1]), equal)
+    lists, call = [part.tolist() for part in pair], call_of(function, case["args"])
+    compare(lists, case["expected"], case["mistakes"], what=what, call=call)
+    check_fresh(student, function, case["args"])
+
+
+def check_loss(student: Student, case: Case, function: str) -> None:
+    """Compare a loss, which training must be able to follow."""
+    check_call(student, case, function, rtol=1e-4, atol=1e-6)
+    check_gradient(student, case, function)
 
 
 @contextlib.contextmanager

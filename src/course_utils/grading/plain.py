@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -31,7 +33,7 @@ class Made:
     """An object made beside the answer: `maker` is "module:function" of the installed package."""
 
     maker: str
-    args: tuple = ()
+    args: Sequence = ()
     kwargs: dict = field(default_factory=dict)
 
 
@@ -111,6 +113,27 @@ def decode(code: Any, depth: int = 0) -> Any:
         except (TypeError, ValueError) as error:
             raise NotPlain("a dictionary that is none") from error
     raise NotPlain("bytes that describe no value")
+
+
+def revive(code: Any, make: Callable, kept: Sequence = ()) -> Any:
+    """Turn codes back into arguments; `make(path, args, kwargs)` gives what a made one is."""
+    again = partial(revive, make=make, kept=kept)
+    if isinstance(code, list):
+        return [again(item) for item in code]
+    if not isinstance(code, dict):
+        return code
+    if "kept" in code:
+        return kept[code["kept"]]
+    if "dict" in code:
+        return {key: again(item) for key, item in code["dict"]}
+    if "made" in code:
+        return make(code["made"], again(code["args"]), again(code["kwargs"]))
+    array = decode(code)
+    if not code.get("torch"):
+        return array
+    import torch
+
+    return torch.from_numpy(array).requires_grad_(bool(code.get("grad")))
 
 
 def decode_array(code: dict) -> np.ndarray:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from course_utils.grading.cells import Cells
-from course_utils.grading.plain import NotPlain, decode, encode
+from course_utils.grading.plain import NotPlain, encode, revive
 
 
 class Banned(RuntimeError):
@@ -41,12 +41,6 @@ class Session:
             return {"error": "banned", "type": "", "text": str(error)}
         except BaseException as error:  # whatever an answer raises, also SystemExit
             return {"error": "raised", "type": type_name(error), "text": describe(error)}
-
-    def do_copy(self) -> None:
-        """The worker has made a copy of itself already: say so."""
-
-    def do_end(self) -> None:
-        """The worker is about to end."""
 
     def do_run(
         self, source: str, label: str, whole: bool = True, again: bool = False, prose: bool = False
@@ -91,24 +85,13 @@ class Session:
 
     def resolve(self, code: Any) -> Any:
         """Turn an argument's code into the value, with tensors, made and kept objects."""
-        if isinstance(code, list):
-            return [self.resolve(item) for item in code]
-        if not isinstance(code, dict):
-            return code
-        if "kept" in code:
-            return self.kept[code["kept"]]
-        if "dict" in code:
-            return {key: self.resolve(item) for key, item in code["dict"]}
-        if "made" in code:
-            module, name = code["made"].split(":")
-            maker = getattr(importlib.import_module(module), name)
-            return maker(*map(self.resolve, code["args"]), **self.resolve(code["kwargs"]))
-        array = decode(code)
-        if not code.get("torch"):
-            return array
-        import torch
+        return revive(code, make, self.kept)
 
-        return torch.from_numpy(array).requires_grad_(bool(code.get("grad")))
+
+def make(path: str, args: list, kwargs: dict) -> Any:
+    """Make an object by a function of the installed package, "module:function"."""
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)(*args, **kwargs)
 
 
 def or_none(value: Any) -> Any:

@@ -98,7 +98,7 @@ BANK = [
     wrong(
         "softmax twice",
         loss("cross_entropy(z.softmax(-1).flatten(0, 1), y.flatten())"),
-        {"P3.4": mistakes.TWICE},
+        {"P3.4": mistakes.SOFTMAX},
     ),
     wrong(
         "sum of probabilities",

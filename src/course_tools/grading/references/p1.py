@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from course_tools.grading.cases import case, piece
+from course_tools.grading.references.common import softmax
 from course_utils.grading import tiny
 from course_utils.grading.items.p1 import MASK, WORST
 from course_utils.grading.plain import made
@@ -40,12 +41,6 @@ def tiny_logits(seed: int, text: str) -> np.ndarray:
     with torch.no_grad():
         model = tiny.masked_bert(seed).eval()
         return model(inputs["input_ids"], inputs["attention_mask"]).logits[0].double().numpy()
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
 
 
 def position_case(text: str) -> dict:

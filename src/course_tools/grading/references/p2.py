@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from course_tools.grading.cases import case, piece
 from course_utils.grading import tiny
-from course_utils.grading.items.p2 import PERCENT
 from course_utils.grading.plain import made
+from course_utils.grading.recorded import PERCENT
 
 BATCHES = "You averaged the batches; the last one is smaller: every text counts the same."
 TRAINING = "Dropout was on: put the model into evaluation mode before you measure."
@@ -87,11 +87,6 @@ def flat(parameters: dict[str, Any]) -> np.ndarray:
     return np.concatenate([p.detach().numpy().ravel() for _, p in sorted(parameters.items())])
 
 
-def rate_at(step: int, steps: int, warmup: int, peak: float) -> float:
-    """Up to the peak in `warmup` steps, then down to 0 at the last."""
-    return peak * (step / warmup if step <= warmup else (steps - step) / (steps - warmup))
-
-
 def twin_case(seed: int, layers: int, hidden: int) -> dict:
     """A case of `random_twin`: which tiny encoder it is given."""
     return {"seed": seed, "layers": layers, "hidden": hidden}
@@ -158,7 +153,7 @@ def rate_case(steps: int, warmup: int, peak: float) -> dict:
         (LATE, peak * late),
         (COSINE, peak * np.where(warming, rise, (1 + np.cos(np.pi * (1 - fall))) / 2)),
     ]
-    want = np.array([rate_at(step, steps, warmup, peak) for step in here.tolist()])
+    want = peak * np.where(warming, rise, fall)
     calls = [[int(step), steps, warmup, peak] for step in here]
     return {**case(expected=want, mistakes=mistakes), "calls": calls}
 

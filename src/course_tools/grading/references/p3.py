@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from course_tools.grading.cases import case, piece
+from course_tools.grading.references.common import (  # noqa: F401
+    ALL,
+    ROWS,
+    SOFTMAX,
+    SUM,
+    log_softmax,
+    loss_mistakes,
+    nats,
+    single,
+)
 from course_utils.grading import tiny
 from course_utils.grading.plain import made
 
@@ -30,10 +38,6 @@ LEFT = "The padding stands on the left; asked for is the right."
 
 NO_SHIFT = "Nothing is shifted: the logits at position t predict the token at t + 1."
 BACK = "Shifted the wrong way: position t predicts token t + 1, not the one before."
-SUM = "That is the sum; divide by the number of predicted tokens."
-ALL = "You divide by all positions; only those with a label count."
-TWICE = "The loss function takes the logits themselves: it applies the softmax."
-ROWS = "You averaged each example, then the examples; every predicted token counts the same."
 
 LATE = "The logits *at* a token predict the next one: read one position earlier."
 PER_PIECE = "That is the mean over the pieces; the probability of an answer is their product."
@@ -56,11 +60,6 @@ def example(prompt: list[int], answer: list[int], end: int, room: int) -> list[l
     return [prompt + answer, [IGNORED] * len(prompt) + answer]
 
 
-def log_probabilities(seed: int, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """What a tiny decoder gives each position of each row: arrays (T, V) of log-probabilities."""
-    return [log_softmax(logits) for logits in tiny_logits(seed, rows)]
-
-
 def tiny_logits(
     seed: int, rows: Sequence[Sequence[int]], masks: Sequence[Sequence[int]] | None = None
 ) -> list[np.ndarray]:
@@ -72,12 +71,6 @@ def tiny_logits(
             for row, mask in zip(rows, masks, strict=True)
         ]
     return [out.logits[0].numpy() for out in read]
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithm of the softmax over the last axis."""
-    moved = logits - logits.max(-1, keepdims=True)
-    return moved - np.log(np.exp(moved).sum(-1, keepdims=True))
 
 
 def example_case(prompt: list[int], answer: list[int], room: int) -> dict:
@@ -135,29 +128,19 @@ def collate_case(rows: list[list[list[int]]], pad: int) -> dict:
 
 def loss_case(logits: np.ndarray, labels: np.ndarray) -> dict:
     """A case of `answer_loss`."""
-    z, y = torch.tensor(logits, dtype=torch.float32), torch.tensor(labels)
+    z, y = single(logits), torch.tensor(labels)
 
-    def nats(a: Any, b: Any) -> float:
-        return cross_entropy(a.flatten(0, 1).double(), b.flatten()).item()
-
-    want, count = nats(z[:, :-1], y[:, 1:]), int((labels[:, 1:] != IGNORED).sum())
-    rows = [nats(a[None, :-1], b[None, 1:]) for a, b in zip(z, y, strict=True)]
-    mistakes = [
-        (NO_SHIFT, nats(z, y)),
-        (BACK, nats(z[:, 1:], y[:, :-1])),
-        (SUM, want * count),
-        (ALL, want * count / labels[:, 1:].size),
-        (ALL, want * count / labels.size),
-        (ROWS, float(np.mean(rows))),
-        (TWICE, nats(z[:, :-1].softmax(-1), y[:, 1:])),
-    ]
-    return case(z, y, expected=want, mistakes=mistakes)
+    late, due = z[:, :-1], y[:, 1:]
+    mistakes = [(NO_SHIFT, nats(z, y)), (BACK, nats(z[:, 1:], y[:, :-1]))]
+    mistakes += loss_mistakes(late, due)
+    return case(z, y, expected=nats(late, due), mistakes=mistakes)
 
 
 def scores_case(seed: int, prompt: list[int], answers: list[list[int]]) -> dict:
     """A case of `answer_scores` on a tiny decoder that was left in training mode."""
     rows = [prompt + answer for answer in answers]
-    raw, logs, begin = tiny_logits(seed, rows), log_probabilities(seed, rows), len(prompt)
+    raw, begin = tiny_logits(seed, rows), len(prompt)
+    logs = [log_softmax(logits) for logits in raw]
 
     def total(table: list[np.ndarray], start: int, back: int) -> list[float]:
         steps = [np.arange(start, len(row)) for row in rows]

@@ -10,9 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from rouge_score.rouge_scorer import RougeScorer
-from torch.nn.functional import cross_entropy
 
 from course_tools.grading.cases import case
+from course_tools.grading.references.common import (  # noqa: F401
+    ALL,
+    ROWS,
+    SOFTMAX,
+    SUM,
+    loss_mistakes,
+    nats,
+    single,
+)
 from course_utils.grading import tiny
 from course_utils.grading.items.p5 import PERCENT, SCORES, WITH_END, WITH_START
 from course_utils.grading.plain import made
@@ -33,10 +41,6 @@ START = "The first column holds the start id that was given, whatever it is."
 LONGER = "It is one longer than the labels: the last label is never read."
 
 TWICE = "Here nothing is left to shift: the decoder's inputs are shifted already."
-SUM = "That is the sum; divide by the number of predicted tokens."
-ALL = "You divide by all positions; only those with a label count."
-SOFTMAX = "The loss function takes the logits themselves: it applies the softmax."
-ROWS = "You averaged each summary, then the summaries; every predicted token counts the same."
 
 UNMASKED = "The encoder reads the padding: give it the attention mask."
 GOES_ON = "After its end id a summary is finished, also when others in the batch go on."
@@ -68,14 +72,7 @@ def lcs(a: Sequence[str], b: Sequence[str]) -> int:
 
 def run(a: Sequence[str], b: Sequence[str]) -> int:
     """Length of the longest common run of words."""
-    starts = [(i, j) for i in range(len(a)) for j in range(len(b))]
-    return max((prefix(a[i:], b[j:]) for i, j in starts), default=0)
-
-
-def prefix(a: Sequence[str], b: Sequence[str]) -> int:
-    """How many words agree from the start."""
-    pairs = list(zip(a, b, strict=False))
-    return next((n for n, (x, y) in enumerate(pairs) if x != y), len(pairs))
+    return SequenceMatcher(None, a, b, autojunk=False).find_longest_match().size
 
 
 def f1(shared: float, in_reference: int, in_summary: int) -> float:
@@ -170,21 +167,10 @@ def shift_case(labels: np.ndarray, start: int, pad: int) -> dict:
 
 def loss_case(logits: np.ndarray, labels: np.ndarray) -> dict:
     """A case of `summary_loss`."""
-    z, y = torch.tensor(logits, dtype=torch.float32), torch.tensor(labels)
+    z, y = single(logits), torch.tensor(labels)
 
-    def nats(a: Any, b: Any) -> float:
-        return cross_entropy(a.flatten(0, 1).double(), b.flatten()).item()
-
-    want, count = nats(z, y), int((labels != IGNORED).sum())
-    rows = [nats(a[None], b[None]) for a, b in zip(z, y, strict=True)]
-    mistakes = [
-        (TWICE, nats(z[:, :-1], y[:, 1:])),
-        (SUM, want * count),
-        (ALL, want * count / labels.size),
-        (SOFTMAX, nats(z.softmax(-1), y)),
-        (ROWS, float(np.mean(rows))),
-    ]
-    return case(z, y, expected=want, mistakes=mistakes)
+    mistakes = [(TWICE, nats(z[:, :-1], y[:, 1:])), *loss_mistakes(z, y)]
+    return case(z, y, expected=nats(z, y), mistakes=mistakes)
 
 
 def greedy_case(seed: int, ids: np.ndarray, mask: np.ndarray) -> dict:

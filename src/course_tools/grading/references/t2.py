@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from course_tools.grading.cases import case
+from course_tools.grading.references.common import single
 
 PROBABILITY = "That is the probability of the target; the loss is minus its logarithm."
 LOGIT = "That is minus the target's logit; the softmax's normaliser is missing."
@@ -36,11 +37,6 @@ def autograd(loss: Callable[[Tensor], Tensor], logits: Tensor) -> np.ndarray:
     """The gradient of `loss(logits)` as PyTorch finds it, in double precision."""
     leaf = logits.double().requires_grad_()
     return torch.autograd.grad(loss(leaf), leaf)[0].numpy()
-
-
-def single(logits: np.ndarray) -> Tensor:
-    """Logits as a model gives them."""
-    return torch.tensor(logits, dtype=torch.float32)
 
 
 def extreme(logits: np.ndarray) -> dict[str, str]:

@@ -94,7 +94,7 @@ def check_probe(student: Student, case: Case) -> None:
         require(same(student.call("probe", x, y, new[group]), got[group]), OWN)
 
 
-@ITEM.record("L1.7", "What you measured", 2, ["recorded_L1"])
+@ITEM.part("L1.7", "What you measured", 2, ["recorded_L1"], is_record=True)
 def check_record(student: Student, case: Case) -> None:
     """The record of the probes: complete, possible, and not all the same."""
     found = record(student, "recorded_L1", [*KEYS, "majority", "test_texts", "guesses"])

@@ -71,7 +71,7 @@ def check_quality(student: Student, case: Case) -> None:
     compare_pieces(got, case["expected"], rtol=1e-4)
 
 
-@ITEM.record("P1.4", "Five sentences of yours", 3, ["my_sentences", "my_predictions"])
+@ITEM.part("P1.4", "Five sentences of yours", 3, ["my_sentences", "my_predictions"], is_record=True)
 def check_mine(student: Student, case: Case) -> None:
     """Compare what is handed in with what the real encoder says of the same sentences."""
     texts = student.value("my_sentences")

@@ -21,7 +21,7 @@ from course_utils.grading.item import (
     same,
 )
 from course_utils.grading.plain import made
-from course_utils.grading.recorded import drawn_rows, guesses, numbers, record
+from course_utils.grading.recorded import PERCENT, drawn_rows, guesses, numbers, record
 
 ITEM = Item("P2", "Fine-tuning against a random start", "P2_finetuning_against_random")
 
@@ -45,7 +45,6 @@ SAME_CURVES = "Training and validation loss are the same numbers: measure on dif
 FLAT = "The training loss of the pre-trained model does not fall: did it train?"
 SWAPPED = "The random model is the better one: are the two swapped?"
 WEAK = "The pre-trained model is hardly better than guessing: check parts 1 to 4, train again."
-PERCENT = "An accuracy is a share between 0 and 1, not a percentage."
 
 
 @ITEM.part("P2.1", "A random twin", 2, ["random_twin"])
@@ -106,7 +105,7 @@ def check_step(student: Student, case: Case) -> None:
 ITEM.calls("P2.4", "The learning rate", 2, "learning_rate", atol=1e-12)
 
 
-@ITEM.record("P2.5", "What you measured", 3, ["recorded_P2"])
+@ITEM.part("P2.5", "What you measured", 3, ["recorded_P2"], is_record=True)
 def check_record(student: Student, case: Case) -> None:
     """The record of both runs: complete, possible, in agreement with itself."""
     found = record(student, "recorded_P2", ["pretrained", "random"])

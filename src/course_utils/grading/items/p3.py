@@ -12,12 +12,10 @@ from course_utils.grading.item import (
     Student,
     array,
     as_array,
-    call_of,
     called,
     check_call,
-    check_fresh,
-    check_gradient,
-    compare,
+    check_lists,
+    check_loss,
     compare_pieces,
     require,
     same,
@@ -80,26 +78,8 @@ def check_prompt(student: Student, case: Case) -> None:
     require(whole, JOINED)
 
 
-@ITEM.part("P3.2", "Ids and labels", 3, ["training_example"])
-def check_example(student: Student, case: Case) -> None:
-    """Compare two lists, given as a pair or by name."""
-    got = called(student, "training_example", case)
-    if isinstance(got, dict) and {"input_ids", "labels"} <= got.keys():
-        got = [got["input_ids"], got["labels"]]
-    got = got.tolist() if isinstance(got, np.ndarray) else got
-    require(isinstance(got, list) and len(got) == 2, "`training_example` gives no pair of lists.")
-    pair = [listed(part) for part in got]
-    require(len(pair[0]) == len(pair[1]), AS_MANY)
-    call = call_of("training_example", case["args"])
-    compare(pair, case["expected"], case["mistakes"], what="`training_example`", call=call)
-    check_fresh(student, "training_example", case["args"])
-
-
-def listed(value: Any) -> list:
-    """A list of whole numbers; raises Wrong."""
-    numbers = array(value, "what `training_example` gives")
-    require(numbers.ndim == 1, "`training_example` gives two flat lists.")
-    return numbers.tolist()
+NAMED = {"keys": ("input_ids", "labels"), "equal": AS_MANY}
+ITEM.calls("P3.2", "Ids and labels", 3, "training_example", check_lists, **NAMED)
 
 
 @ITEM.part("P3.3", "A batch", 2, ["collate_answers"])
@@ -108,15 +88,12 @@ def check_collate(student: Student, case: Case) -> None:
     got = called(student, "collate_answers", case)
     keys = [piece["what"] for piece in case["expected"]]
     require(isinstance(got, dict) and set(keys) <= got.keys(), f"It lacks one of {keys}.")
-    tables = [number_mask(got[key]) if key == "attention_mask" else got[key] for key in keys]
+    mask = as_array(got["attention_mask"])
+    if mask is not None and mask.dtype == bool:  # as good as one of 0 and 1
+        got["attention_mask"] = mask.astype(int)
+    tables = [got[key] for key in keys]
     width = np.shape(case["expected"][0]["expected"])[1]
     compare_pieces(without_margin(tables, width), case["expected"])
-
-
-def number_mask(mask: Any) -> Any:
-    """A mask of booleans is as good as one of 0 and 1."""
-    value = as_array(mask)
-    return mask if value is None else value.astype(int) if value.dtype == bool else value
 
 
 def without_margin(tables: list, width: int) -> list:
@@ -130,12 +107,7 @@ def without_margin(tables: list, width: int) -> list:
     return [table[:, :width] for table in found] if padding else tables
 
 
-@ITEM.part("P3.4", "The loss of the answers", 3, ["answer_loss"])
-def check_loss(student: Student, case: Case) -> None:
-    """Compare a loss, which training must be able to follow."""
-    check_call(student, case, "answer_loss", rtol=1e-4, atol=1e-6)
-    check_gradient(student, case, "answer_loss")
-
+ITEM.calls("P3.4", "The loss of the answers", 3, "answer_loss", check_loss)
 
 ITEM.calls("P3.5", "How likely an answer is", 3, "answer_scores", again=DROPOUT, rtol=1e-3,
            atol=1e-4)  # fmt: skip
@@ -151,7 +123,7 @@ def check_predict(student: Student, case: Case) -> None:
     check_call(student, case, "predict_labels", again=DROPOUT)
 
 
-@ITEM.record("P3.7", "What you measured", 2, ["recorded_P3"])
+@ITEM.part("P3.7", "What you measured", 2, ["recorded_P3"], is_record=True)
 def check_record(student: Student, case: Case) -> None:
     """The record of both ways: complete, possible, not upside down."""
     keys = [f"{way} {what}" for way in KEYS for what in ("accuracy", "seconds")]

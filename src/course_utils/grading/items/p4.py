@@ -25,7 +25,7 @@ ITEM.calls("P4.6", "Which sizes are worth their price", 3, "frontier")
 ITEM.calls("P4.7", "Is the difference real?", 2, "paired_difference")
 
 
-@ITEM.record("P4.8", "What you measured", 2, ["recorded_P4"])
+@ITEM.part("P4.8", "What you measured", 2, ["recorded_P4"], is_record=True)
 def check_record(student: Student, case: Case) -> None:
     """The record of two or more sizes: complete, possible, and in order."""
     found = record(student, "recorded_P4", ["models", "test_texts"])

@@ -11,11 +11,9 @@ from course_utils.grading.item import (
     Item,
     Student,
     array,
-    call_of,
     called,
-    check_call,
-    check_fresh,
-    check_gradient,
+    check_lists,
+    check_loss,
     compare,
     require,
     same,
@@ -41,28 +39,13 @@ LEAD = "Your `corpus_rouge` gives the lead of these articles other scores than t
 ORDER = "ROUGE-2 of a system is larger than its ROUGE-1, which cannot be in the mean."
 
 
-@ITEM.part("P5.1", "Source and target", 2, ["summarization_pair"])
-def check_pair(student: Student, case: Case) -> None:
-    """Compare two flat lists."""
-    got = called(student, "summarization_pair", case)
-    got = got.tolist() if isinstance(got, np.ndarray) else got
-    require(isinstance(got, list) and len(got) == 2, "It gives no pair of lists.")
-    pair = [array(part, "`summarization_pair`") for part in got]
-    require(all(part.ndim == 1 for part in pair), "It gives no pair of flat lists.")
-    pair, call = [part.tolist() for part in pair], call_of("summarization_pair", case["args"])
-    compare(pair, case["expected"], case["mistakes"], what="`summarization_pair`", call=call)
-    check_fresh(student, "summarization_pair", case["args"])
-
+ITEM.calls("P5.1", "Source and target", 2, "summarization_pair", check_lists)
 
 SHIFTS = ["transformers.models.bart.modeling_bart:shift_tokens_right"]
 ITEM.calls("P5.2", "What the decoder reads", 3, "shift_right", ban=SHIFTS)
 
 
-@ITEM.part("P5.3", "The loss", 2, ["summary_loss"])
-def check_loss(student: Student, case: Case) -> None:
-    """Compare a loss, which training must be able to follow."""
-    check_call(student, case, "summary_loss", rtol=1e-4, atol=1e-6)
-    check_gradient(student, case, "summary_loss")
+ITEM.calls("P5.3", "The loss", 2, "summary_loss", check_loss)
 
 
 @ITEM.part("P5.4", "Writing a summary", 3, ["greedy_summaries"])
@@ -99,14 +82,12 @@ ITEM.calls("P5.6", "ROUGE-L", 3, "rouge_l", ban=PACKAGE, **NEAR)
 @ITEM.part("P5.7", "ROUGE of a test set", 2, ["corpus_rouge"])
 def check_corpus(student: Student, case: Case) -> None:
     """Compare three means."""
-    got = called(student, "corpus_rouge", case)
-    require(isinstance(got, dict) and set(SCORES) <= set(got), f"It lacks one of {SCORES}.")
-    got = {key: got[key] for key in SCORES}
+    got = scored(student, *case["args"])
     require(all(np.ndim(value) == 0 for value in got.values()), MEANS)
     compare(got, case["expected"], case["mistakes"], what="`corpus_rouge`", **NEAR)
 
 
-@ITEM.record("P5.8", "What you measured", 2, ["recorded_P5"])
+@ITEM.part("P5.8", "What you measured", 2, ["recorded_P5"], is_record=True)
 def check_record(student: Student, case: Case) -> None:
     """The record of three systems: complete, possible, each its own."""
     found = record(student, "recorded_P5", [*SYSTEMS, "test_texts"])
@@ -141,11 +122,18 @@ def check_scores(student: Student, found: dict, firsts: list[tuple[list[str], fl
     words = round(sum(len(summary.split()) for summary in summaries) / len(summaries))
     lead = [" ".join(text.split()[:words]) for text in tested["text"]]
     for texts, score in firsts:
-        own = student.call("corpus_rouge", tested["summary"][:3], texts)
-        require(isinstance(own, dict) and same(own.get("rouge1"), score, 0, 2e-3), ANOTHER)
-    own = student.call("corpus_rouge", tested["summary"], lead)
-    fits = isinstance(own, dict) and set(SCORES) <= set(own)
-    require(fits and all(same(own[k], found["lead"][k], 0, 1e-3) for k in SCORES), LEAD)
+        require(
+            same(scored(student, tested["summary"][:3], texts)["rouge1"], score, 0, 2e-3), ANOTHER
+        )
+    written = {key: found["lead"][key] for key in SCORES}
+    require(same(scored(student, tested["summary"], lead), written, 0, 1e-3), LEAD)
+
+
+def scored(student: Student, references: list[str], summaries: list[str]) -> dict[str, Any]:
+    """The scores that the student's own function gives; raises Wrong if one is missing."""
+    got = called(student, "corpus_rouge", {"args": [references, summaries]})
+    require(isinstance(got, dict) and set(SCORES) <= set(got), f"It lacks one of {SCORES}.")
+    return {key: got[key] for key in SCORES}
 
 
 ITEM.text("P5.9", "What the scores say", 3, "answer_P5")
