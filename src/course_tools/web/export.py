@@ -21,7 +21,9 @@ from course_tools.web.bundle import bundle
 from course_tools.web.quantize import is_rounded, quantize
 from course_utils import records
 from course_utils.data.known_entropy import MarkovSource
+from course_utils.data.minimal_pairs import attractor, known_words
 from course_utils.data.sources import CHECKPOINTS
+from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import T5, Bert, Gpt
 
 MODELS = ("bert-mini", "gpt-mini", "t5-mini")
@@ -55,7 +57,7 @@ def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) 
             written.append(write(folder / f"{name}-{number}.js", call))
     page = {"models": headers, "merges": merges(), "measured": measured()}
     page |= {"chain": CHAIN.transition.tolist(), "trainer": bundle(source / "train/worker.js")}
-    page["worker"] = bundle(source / "engine/worker.js")
+    page |= {"worker": bundle(source / "engine/worker.js"), "pairs": pairs()}
     known = f"globalThis.liveData = {json.dumps(page, separators=(',', ':'))};\n"
     answer_first_questions(known + bundle(source / "prepare/main.js"), folder)
     return [write(folder / "live.js", known + bundle(source / "page/live.js")), *written]
@@ -89,6 +91,12 @@ def shipped() -> dict[str, Any]:
     return {name: from_hf(load_pretrained(name).model) for name in there}
 
 
+def pairs() -> list[list[str]]:
+    """Some pairs for agreement across a noun of the other number, the right sentence first."""
+    found = list(attractor(known_words(load_tokenizer(), {}, at_least=0)))
+    return [[pair.good, pair.bad] for pair in found[:: len(found) // 8 + 1]]
+
+
 def measured() -> dict[str, Any]:
     """What live figures show of the committed records; what was not measured is left out."""
     there = records.available()
@@ -97,9 +105,8 @@ def measured() -> dict[str, Any]:
 
 def scaling(made: dict[str, Any]) -> dict[str, Any]:
     """Our GPTs as [parameters without embeddings, held-out nats a token], and the fitted law."""
-    results = made["results"]
-    points = [[row["parameters"], row["loss"]["mean"]] for row in results["sizes"]]
-    return {"points": points, "fit": results["fit"]}
+    points = [[row["parameters"], row["loss"]["mean"]] for row in made["results"]["sizes"]]
+    return {"points": points, "fit": made["results"]["fit"]}
 
 
 SHOWN: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {

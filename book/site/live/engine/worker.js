@@ -4,6 +4,7 @@ import { Bert } from "./bert.js";
 import { Gpt } from "./gpt.js";
 import { IntentSlots } from "./heads.js";
 import { Watch, softmax } from "./layers.js";
+import { scores } from "./scores.js";
 import { T5 } from "./t5.js";
 import { trace } from "./trace.js";
 import { decode, unpack } from "./weights.js";
@@ -31,6 +32,8 @@ export const answers = {
   },
   // One text with one gap on its way through BERT, GPT and T5: see trace.js.
   trace: ({ ids, gap }) => trace(models, ids, gap),
+  // ln P of each token of two sentences: see scores.js.
+  scores: ({ name, pair }) => scores(models[name], pair),
   generate: ({ name, ids, most }) => models[name].generate(ids, most),
   // Intent and tags of a sentence by the model of one α.
   intent: ({ ids, which }) => models["intent-slots"].read(ids, which),

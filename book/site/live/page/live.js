@@ -16,6 +16,7 @@ import { spans } from "./spans.js";
 import { stepping } from "./stepping.js";
 import { training } from "./training.js";
 import { tree } from "./tree.js";
+import { versus } from "./versus.js";
 
 export const figures = {
   paradigms: ["One sentence, three models", paradigms],
@@ -25,6 +26,7 @@ export const figures = {
   stepping: ["One token after another", stepping],
   attention: ["Who looks at whom", attention],
   spans: ["Span corruption", spans],
+  versus: ["Two sentences against each other", versus],
   slots: ["Intent and slots", slots],
   scaling: ["Loss, size and data", scaling],
   cost: ["What does training cost?", cost],
