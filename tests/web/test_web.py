@@ -631,7 +631,8 @@ def test_what_is_not_read_is_said(playground, name, label, said):
     assert cut.inner_text() == ""
     fig.write(label, "We agree. " * 200)
     fig.root.get_by_text(f"only the first {said} are read").wait_for()
-    fig.still()
+    if name != "paradigms":  # which has a row a token: a longer sentence makes it taller
+        fig.still()
     fig.write(label, "We agree.")
     playground.wait_for_timeout(300)
     assert cut.inner_text() == ""
