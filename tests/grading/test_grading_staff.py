@@ -200,7 +200,7 @@ def test_the_page_shows_both_and_escapes_them(tmp_path, monkeypatch):
     found = [Found(name, tmp_path, "T1") for name in ("<ann>", "bob")]
     monkeypatch.setattr(similar, "shape", lambda line: line)
     monkeypatch.setattr(similar, "pairs", lambda codes, blank: [(0.5, ("<ann>", "bob"), set())])
-    page = similar.side_by_side(found, ITEMS, tmp_path)
+    page = similar.as_page(found, ITEMS, tmp_path)
     assert page.count("&lt;script&gt;") == 2 and "<script" not in page
     assert "&lt;ann&gt; and bob, 50% of the smaller one" in page
 

@@ -216,9 +216,7 @@ def grade_folder(
     graded = {name for _, name in results} | set(used)
     columns = {name: item for name, item in all_items().items() if name in graded}
     rubrics = rubrics_in(setup.solutions / "hidden")
-    write_text(
-        out / "similar.html", similar.side_by_side(found, items, setup.exercises), private=True
-    )
+    write_text(out / "similar.html", similar.as_page(found, items, setup.exercises), private=True)
     known = [str(name) for name in remembered(out, "roster.json", roster) or []]
     given = [deadline.due.isoformat(), deadline.penalty] if deadline else None
     if late := remembered(out, "deadline.json", given):

@@ -51,7 +51,7 @@ def pairs(codes: dict[str, str], blank: str) -> list[tuple[float, tuple[str, str
     return sorted(rows, key=lambda row: (-row[0], -len(row[2]), row[1]))[:PAIRS]
 
 
-def side_by_side(found: Iterable[Found], items: dict[str, Item], exercises: Path) -> str:
+def as_page(found: Iterable[Found], items: dict[str, Item], exercises: Path) -> str:
     """The closest pairs of each exercise as a page."""
     codes: dict[str, dict[str, str]] = defaultdict(dict)
     for one in found:

@@ -57,7 +57,7 @@ def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) 
             written.append(write(folder / f"{name}-{number}.js", call))
     page = {"models": headers, "merges": merges(), "measured": measured()}
     page |= {"chain": CHAIN.transition.tolist(), "trainer": bundle(source / "train/worker.js")}
-    page |= {"worker": bundle(source / "engine/worker.js"), "pairs": pairs()}
+    page |= {"worker": bundle(source / "engine/worker.js"), "pairs": ready_pairs()}
     known = f"globalThis.liveData = {json.dumps(page, separators=(',', ':'))};\n"
     answer_first_questions(known + bundle(source / "prepare/main.js"), folder)
     return [write(folder / "live.js", known + bundle(source / "page/live.js")), *written]
@@ -91,7 +91,7 @@ def shipped() -> dict[str, Any]:
     return {name: from_hf(load_pretrained(name).model) for name in there}
 
 
-def pairs() -> list[list[str]]:
+def ready_pairs() -> list[list[str]]:
     """Some pairs for agreement across a noun of the other number, the right sentence first."""
     found = list(attractor(known_words(load_tokenizer(), {}, at_least=0)))
     return [[pair.good, pair.bad] for pair in found[:: len(found) // 8 + 1]]
