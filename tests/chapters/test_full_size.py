@@ -138,7 +138,7 @@ def test_full_size(hub, path, tmp_path):
     lines = run(hub, path, tmp_path, stand_ins=True)
     check_loads(path, lines)
     if path.parent.name == "chapters":
-        assert any(line.startswith("scale: trial, for COURSE_SCALE says so") for line in lines)
+        assert any(line.startswith("trial scale: COURSE_SCALE says so") for line in lines)
 
 
 def test_every_notebook_that_loads_from_the_hub_is_in_the_table():

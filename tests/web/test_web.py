@@ -260,7 +260,7 @@ def test_scores_of_pairs_are_those_of_the_package(engine, models, name):
 
 
 def test_pairs_of_the_page_differ_in_the_verb_only():
-    pairs = export.pairs()
+    pairs = export.ready_pairs()
     assert len(pairs) == 8
     for good, bad in pairs:
         differing = [(a, b) for a, b in zip(good.split(), bad.split(), strict=True) if a != b]
@@ -732,7 +732,7 @@ def test_two_sentences(figure, models):
     total = fig.root.locator("dt").nth(1).inner_text().split(": ")[1]
     numbers = [float(text.replace("−", "-")) for text in (*chips, total)]
     assert sum(numbers[:-1]) == pytest.approx(numbers[-1], abs=0.06)
-    good, bad = export.pairs()[3]
+    good, bad = export.ready_pairs()[3]
     fig.choose("Pairs, the right one first", good)
     assert fig.root.get_by_label("Second sentence").input_value() == bad
     fig.write("Second sentence", "<b>A</b> wholly different one, longer than the first.")
