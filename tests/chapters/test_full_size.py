@@ -28,8 +28,8 @@ FULL_SIZE = {  # what must have come from the hub
     "09_5_comparing_paradigms": ("minilm", "smollm2", "bert-base-uncased", "questions"),
     "L1_frozen_features": ("bert-base-uncased", "gpt2", "questions"),
     "P1_masked_prediction": ("bert-large-uncased", "movies"),
-    "P2_finetuning_against_random": ("bert-base-uncased", "movies"),
-    "P3_classification_as_generation": ("gpt2", "bert-base-uncased", "movies"),
+    "P2_finetuning_against_random": ("bert-base-uncased",),  # P2 and P3 grade on sentences that
+    "P3_classification_as_generation": ("gpt2", "bert-base-uncased"),  # are the same everywhere
     "P4_model_sizes": ("bert-base-uncased", "bert-large-uncased", "sst2"),
     "P5_summarization": ("t5-small", "t5-base", "news"),
 }

@@ -8,6 +8,7 @@ import json
 import pkgutil
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -37,11 +38,17 @@ RUBRICS = people.rubrics_in(SOLUTIONS / "hidden")
 LOST = ("partly right", "wrong", "missing", "crashed", "timed out")
 
 
+@cache
+def hidden_of(name):
+    """The hidden checks of an item; loaded once, they keep the cases that a seed drew last."""
+    return load_hidden(SOLUTIONS / "hidden", all_items()[name])
+
+
 def judged(item, *more, folder=SOLUTIONS, seed=0):
     """Marks of a notebook of the project, with cells added at its end; in this process."""
     cells = Submission.read(folder / f"{item.notebook}.ipynb").graded
-    hidden, right = load_hidden(SOLUTIONS / "hidden", item), reference(SOLUTIONS, item)
-    return here(item, hidden, [*cells, *more], seed, right)
+    right = reference(SOLUTIONS, item)
+    return here(item, hidden_of(item.name), [*cells, *more], seed, right)
 
 
 def computed(marks):
@@ -160,7 +167,7 @@ def test_no_value_of_an_answer_is_a_fault_of_the_grader(item):
 @each_item
 def test_no_value_is_a_fault_of_a_hidden_check(item):
     """An answer may behave as long as the public check asks."""
-    hidden = load_hidden(SOLUTIONS / "hidden", item)
+    hidden = hidden_of(item.name)
     for value in ODD:
         names = {"np": np}
         for name in item.names:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
-from project_copy import ROOM
+from project_copy import ROOM, ROOT
 
 from course_tools import house
 
@@ -22,3 +24,9 @@ def test_the_drawing_shows_every_room():
     assert len(drawn) > 35 and drawn[1].startswith("  cli ") and "→ bench, book," in drawn[1]
     for name in ("models", "objectives", "training", "data"):
         assert sum(line.startswith(f"  {name} ") for line in drawn) == 1
+
+
+def test_two_files_of_tests_never_have_one_name():
+    """Python keeps modules by name: a second `test_training.py` cannot be collected."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(names) > 60 and not [name for name, count in names.items() if count > 1]
