@@ -11,10 +11,10 @@ HIDDEN = {"hide-input", "remove-input"}
 
 
 class Chapter:
-    """A notebook of `chapters/`, by the beginning of its name: Chapter("09_4")."""
+    """A notebook of `chapters/`, or `folder`, by the beginning of its name: Chapter("09_4")."""
 
-    def __init__(self, name: str) -> None:
-        (self.path,) = (ROOT / "chapters").glob(f"{name}*.ipynb")
+    def __init__(self, name: str, folder: str = "chapters") -> None:
+        (self.path,) = (ROOT / folder).glob(f"{name}*.ipynb")
         self.cells = json.loads(self.path.read_text("utf-8"))["cells"]
         self.code = [cell for cell in self.cells if cell["cell_type"] == "code"]
 

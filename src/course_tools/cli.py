@@ -269,6 +269,23 @@ def mark(
 
 
 @app.command()
+def leaderboard(
+    folder: Annotated[Path, typer.Argument(help="A folder for each entry.", exists=True)],
+    again: Annotated[
+        bool, typer.Option("--again", help="FOLDER is one entry: train it anew.")
+    ] = False,
+) -> None:
+    """Rank handed-in models by bits a byte on held-out text, at a budget of 4e13 FLOPs."""
+    from course_tools.grading import leaderboard
+
+    if again:
+        handed_in, trained = leaderboard.again(folder)
+        typer.echo(f"{handed_in:.3f} bits a byte as handed in, {trained:.3f} as trained here")
+    else:
+        typer.echo(leaderboard.ranking(folder))
+
+
+@app.command()
 def doctor() -> None:
     """Say what is there, what is not, what that costs, and the command that mends it."""
     from course_tools.doctor import examine

@@ -15,7 +15,7 @@ import pytest
 from chapter import FINISHED, ROOT, shown
 
 ITEMS = Path(__file__).with_name("coverage.txt")
-EXERCISES = ("T1", "T2", "T3", "T4", "P1", "P2", "P3", "P4", "P5", "L1")
+EXERCISES = ("T1", "T2", "T3", "T4", "P1", "P2", "P3", "P4", "P5", "P6", "L1")
 
 
 def rows() -> list[tuple[str, bool, str, str, list[str], list[str]]]:

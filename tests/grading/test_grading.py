@@ -215,6 +215,10 @@ EXPLAINED = {
     },
     "P2": {"-1 in def evaluate": "of two dimensions the last is also dimension 1"},
     "P3": {"-1 in def answer_scores": "of two dimensions the last is also dimension 1"},
+    "P6": {
+        "-2 in def attention": "of four dimensions the last but one is also dimension 2",
+        "v < shares[0] in def mask_tokens": "on the border the random token replaces the mask",
+    },
     "T3": {"mean > 0 in def verdict": "a mean of 0 has already been told apart"},
     "T4": {
         "line 3: 0 in def stationary": "all rows of the power are equal",
