@@ -1294,8 +1294,9 @@ def test_what_was_answered_at_the_build_is_what_the_models_answer(browser, site)
 
 
 def shown(page, name: str) -> str:
-    """Text of a figure without the line about models."""
-    texts = page.locator(f"[data-live={name}] .live-app > :not(.live-offer)").all_inner_texts()
+    """Text of a figure without the line about models, and without the one that is not asked."""
+    parts = f"[data-live={name}] .live-app > :not(.live-offer, .live-part)"
+    texts = page.locator(parts).all_inner_texts()
     return re.sub(
         "[0-9]+ read now.*", "", "\n".join(texts)
     )  # which depends on what was read before

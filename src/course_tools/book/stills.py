@@ -94,7 +94,8 @@ def picture(page: Any, name: str, folder: Path, say: Callable[[str], object]) ->
     if name == "tree":
         figure.evaluate(OUTLINE)
     title = figure.locator(".live-title").inner_text()
-    words = f"{title}{'' if title.endswith('?') else ':'} {said.inner_text()}"
+    told = " ".join(said.all_inner_texts())
+    words = f"{title}{'' if title.endswith('?') else ':'} {told}"
     style = page.add_style_tag(content=HIDE)
     image, (width, height) = smaller(figure.locator(".live-app").screenshot())
     style.evaluate("node => node.remove()")
@@ -121,7 +122,8 @@ def names() -> list[str]:
 
 def displayed() -> dict[str, str]:
     """Digests of what the pictures show: the models that speak, and what was measured."""
-    paths = {path.parent.name: path for path in sorted(CHECKPOINTS.glob("*-mini/*.safetensors"))}
+    folders = [*sorted(CHECKPOINTS.glob("*-mini")), CHECKPOINTS / "minilm-mlm"]
+    paths = {path.parent.name: path for folder in folders for path in folder.glob("*.safetensors")}
     measured = {name: choose(records.load(name)) for name, (_, choose) in SHOWN.items()}
     return {name: sha256_of(path) for name, path in paths.items()} | {
         name: records.digest(values) for name, values in measured.items()

@@ -1,7 +1,7 @@
 """Write what the live pages load: the models in parts, the tokenizer, and one script of code.
 
-Everything is made of the shipped checkpoints and of `book/site/live`, in a second or two, so that
-nothing generated is committed.
+Everything is made of the shipped checkpoints, of MiniLM where it is in the cache, and of
+`book/site/live`, in some seconds, so that nothing generated is committed.
 """
 
 from __future__ import annotations
@@ -10,21 +10,17 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from course_tools.web import heads
+from course_tools.web import heads, real
 from course_tools.web.bundle import bundle
-from course_tools.web.quantize import is_rounded, quantize
+from course_tools.web.packing import Packed, pack, pack_tensors
 from course_utils import records
 from course_utils.data.known_entropy import MarkovSource
 from course_utils.data.minimal_pairs import attractor, known_words
 from course_utils.data.sources import CHECKPOINTS
 from course_utils.data.tokenizers import load_tokenizer
-from course_utils.models import T5, Bert, Gpt
 
 MODELS = ("bert-mini", "gpt-mini", "t5-mini")
 CHAIN = MarkovSource.random(6, seed=0)  # the source of Section 9.5
@@ -55,12 +51,28 @@ def export(source: Path, folder: Path, models: Mapping[str, Any] | None = None) 
         for number, part in enumerate(parts):
             call = f'livePart("{name}", {number}, "{part}");\n'
             written.append(write(folder / f"{name}-{number}.js", call))
+    if found := real.packed():
+        headers[real.NAME], more = write_real(*found, folder)
+        written += more
     page = {"models": headers, "merges": merges(), "measured": measured()}
     page |= {"chain": CHAIN.transition.tolist(), "trainer": bundle(source / "train/worker.js")}
     page |= {"worker": bundle(source / "engine/worker.js"), "pairs": ready_pairs()}
     known = f"globalThis.liveData = {json.dumps(page, separators=(',', ':'))};\n"
     answer_first_questions(known + bundle(source / "prepare/main.js"), folder)
     return [write(folder / "live.js", known + bundle(source / "page/live.js")), *written]
+
+
+def write_real(
+    header: dict[str, Any], data: bytes, folder: Path
+) -> tuple[dict[str, Any], list[Path]]:
+    """Write the scripts of the real model; returns what the page must know of it, and the files."""
+    files = []
+    for number, script in enumerate(real.scripts(data)):
+        files.append(folder / f"{real.NAME}-{number}.js")
+        files[-1].write_bytes(script)
+    size = sum(path.stat().st_size for path in files)  # what comes over the line at most
+    version = hashlib.sha256(data).hexdigest()[:12]
+    return header | {"parts": len(files), "bytes": size, "version": version}, files
 
 
 def answer_first_questions(script: str, folder: Path) -> None:
@@ -114,44 +126,10 @@ SHOWN: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
 }
 
 
-def everything(models: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], bytes]]:
+def everything(models: Mapping[str, Any]) -> dict[str, Packed]:
     """Headers and bytes of all that can be loaded: the models, and the small parts upon them."""
     packed = {name: pack(model) for name, model in models.items()}
     return packed | {name: pack_tensors(*part) for name, part in heads.parts().items()}
-
-
-def pack(model: Bert | Gpt | T5) -> tuple[dict[str, Any], bytes]:
-    """A model as a header and bytes. Raises ValueError for a T5 that is not of version 1.0."""
-    config = asdict(model.config)
-    if config.get("gated") or not config.get("tied", True):
-        raise ValueError("the page computes T5 of version 1.0 only: not gated, with a tied head")
-    return pack_tensors(type(model).__name__, config, dict(model.named_parameters()))
-
-
-def pack_tensors(
-    kind: str, config: dict[str, Any], weights: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], bytes]:
-    """Header and bytes: the kind, what it needs to know, and where each tensor lies.
-
-    `tensors` are [name, shape, offset, whole]: whole ones are float32; of the others come a float32
-    scale for each row, then int8.
-    """
-    tensors, data = [], b""
-    for name, weight in weights.items():
-        weight = weight.detach().float().cpu()
-        data += bytes(-len(data) % 4)  # floats begin at a multiple of four
-        whole = not is_rounded(name, weight)
-        tensors.append([name, list(weight.shape), len(data), whole])
-        data += tensor_bytes(weight, whole)
-    return {"kind": kind, "config": config, "tensors": tensors}, data
-
-
-def tensor_bytes(weight: Tensor, whole: bool) -> bytes:
-    """Little-endian bytes of one tensor."""
-    if whole:
-        return weight.numpy().astype("<f4").tobytes()
-    integers, scale = quantize(weight)
-    return scale.numpy().astype("<f4").tobytes() + integers.numpy().tobytes()
 
 
 def merges() -> list[int]:

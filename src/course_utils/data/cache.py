@@ -307,7 +307,7 @@ def _copy_member(archive: zipfile.ZipFile, name: str, target: Path) -> None:
 
 def clear() -> int:
     """Delete what the course fetched or computed, nothing else; return the bytes set free."""
-    folders = [cache_root() / name for name in ("wheels", "hub", "tokens", "texts")]
+    folders = [cache_root() / name for name in ("wheels", "hub", "tokens", "texts", "page")]
     ours = [*folders, *cache_root().glob("partial-*")]
     freed = sum(p.stat().st_size for folder in ours for p in folder.rglob("*") if p.is_file())
     for folder in ours:

@@ -10,6 +10,33 @@ export function decode(text) {
   return bytes;
 }
 
+// Letters of 15 bits each → bytes, `count` of them. Large models are written so, in a script in UTF-16:
+// base64 would make it a quarter longer. Letters begin above all that a script must escape, and end
+// below those that stand for half a character.
+const FIRST_LETTER = 0x100;
+export function decodeWide(text, count) {
+  const bytes = new Uint8Array(count);
+  for (let i = 0, n = 0, bits = 0, held = 0; i < text.length; i++) {
+    held = (held << 15) | (text.charCodeAt(i) - FIRST_LETTER);
+    for (bits += 15; bits >= 8; ) bytes[n++] = held >> (bits -= 8);
+    held &= (1 << bits) - 1;
+  }
+  return bytes;
+}
+
+// What zlib deflated → bytes. The browser does it, and says when a checksum is wrong.
+export async function inflate(bytes) {
+  if (!globalThis.DecompressionStream) {
+    throw new Error("this browser is too old to unpack the model (it has no DecompressionStream)");
+  }
+  try {
+    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Uint8Array(await new Response(unpacked).arrayBuffer());
+  } catch {
+    throw new Error("the model arrived damaged");
+  }
+}
+
 // `tensors` lists [name, shape, offset] for the bytes. Vectors are floats as they are; a matrix is
 // a float scale for each row, then its integers. Returns a tree: blocks.0.attention.output.weight
 // is tree.blocks[0].attention.output.weight.

@@ -24,6 +24,7 @@ import {
   tokenizer,
 } from "./parts.js";
 import { offer } from "./models.js";
+import { named, realModel } from "./real.js";
 import { softmax } from "../engine/layers.js";
 
 const EXAMPLES = [
@@ -35,6 +36,8 @@ const EXAMPLES = [
 const FIRST = " United"; // masked at first
 const MOST = 60;
 const ROWS = 5;
+const BOTH = `Both sides: ${named("bert-mini")}`;
+const LEFT = `Left side only: ${named("gpt-mini")}`;
 
 export function maskGuess() {
   let ids = [];
@@ -48,6 +51,7 @@ export function maskGuess() {
   const word = wordField("Your guess");
   const guess = word.input;
   const { line: status, ask, bring } = offer(["bert-mini", "gpt-mini"]);
+  const real = realModel(ROWS, () => answer());
 
   const empty = (title) => [
     el("h4", {}, title),
@@ -55,8 +59,9 @@ export function maskGuess() {
     el("p", { class: "live-note two" }),
   ];
   const clear = () => {
-    fill(both, empty("Both sides: BERT"));
-    fill(left, empty("Left side only: GPT"));
+    fill(both, empty(BOTH));
+    fill(left, empty(LEFT));
+    real?.clear();
   };
   const draw = () => {
     const chips = ids.map((id, place) => {
@@ -116,13 +121,14 @@ export function maskGuess() {
       const place = current;
       const seenIds = ids.map((id, i) => (hidden.has(i) ? MASK : id));
       const before = [4, ...ids.slice(0, place)];
+      real?.put(ids, hidden, place, guess.value.trim());
       const [[p], { logits }] = await Promise.all([
         ask("fill", { name: "bert-mini", ids: [CLS, ...seenIds, SEP], positions: [place + 1] }),
         ask("next", { name: "gpt-mini", ids: before }),
       ]);
       const q = softmax(logits);
-      fill(both, result("Both sides: BERT", p, place));
-      fill(left, result("Left side only: GPT", q, place));
+      fill(both, result(BOTH, p, place));
+      fill(left, result(LEFT, q, place));
       const says = (r) => seen(likeliest(r, 1)[0].id).replace("·", "");
       const truth = seen(ids[place]).replace("·", "");
       said.textContent = `It was “${truth}”. BERT says “${says(p)}”, GPT “${says(q)}”.`;
@@ -157,5 +163,6 @@ export function maskGuess() {
     said,
     el("div", { class: "live-two" }, both, left),
     status,
+    ...(real ? [real.panel] : []),
   ];
 }

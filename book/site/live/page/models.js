@@ -5,7 +5,7 @@ import { button, el, fill } from "./parts.js";
 
 const { models, worker: source } = window.liveData;
 const folder = new URL(".", document.currentScript.src).href;
-const titles = { "bert-mini": "BERT", "gpt-mini": "GPT", "t5-mini": "T5" };
+const titles = { "bert-mini": "BERT", "gpt-mini": "GPT", "t5-mini": "T5", "minilm-mlm": "MiniLM" };
 export const titleOf = (name) => titles[name] ?? "heads";
 const parts = {};
 const waiting = new Map();
@@ -20,6 +20,12 @@ window.livePart = (name, number, text) => {
 
 export const there = (name) => name in models;
 export const config = (name) => models[name].config;
+
+// Number of weights in words, counted in the model's own list: "22.7M weights".
+export function weights(name) {
+  const sizes = models[name].tensors.map(([, shape]) => shape.reduce((a, b) => a * b));
+  return `${(sizes.reduce((a, b) => a + b) / 1e6).toPrecision(3)}M weights`;
+}
 
 // A worker from a file is forbidden to pages that are opened from disk; one from memory is not.
 function start() {
@@ -74,12 +80,19 @@ function fetchParts(name, progress) {
   return Promise.all(addresses.map((address) => script(address).then(() => progress(bytes / count))));
 }
 
+// What the worker cannot take is fetched anew when asked for again.
 async function handOver(name) {
-  await put("load", { name, text: parts[name].join(""), ...models[name] });
+  const text = parts[name].join("");
   delete parts[name];
+  try {
+    await put("load", { name, text, ...models[name] });
+  } catch (error) {
+    delete fetching[name];
+    throw error;
+  }
 }
 
-const megabytes = (names) => {
+export const megabytes = (names) => {
   const bytes = names.reduce((sum, name) => sum + models[name].bytes, 0);
   return `${(bytes / 1e6).toFixed(1)} MB`;
 };
@@ -87,8 +100,9 @@ const megabytes = (names) => {
 // The models that a figure asks. `line` says where they are; `ask` puts a question to them. What every
 // figure asks when it opens was answered when the book was built, so no model comes before a reader
 // wants to know something else. Who has had models on one page of the site finds them on the next
-// once the figure is in view: they come from the browser's cache.
-export function offer(names) {
+// once the figure is in view: they come from the browser's cache. A large one has a sentence of its own
+// to be offered with, and comes only where a reader says so.
+export function offer(names, sentence = null) {
   const line = el("div", { class: "live-offer", role: "status" });
   const list = new Intl.ListFormat("en").format(names.map(titleOf));
   const missing = names.filter((name) => !there(name));
@@ -103,7 +117,7 @@ export function offer(names) {
     const total = names.reduce((sum, name) => sum + models[name].bytes, 0);
     try {
       await load(names, (bytes) => (bar.value = (come += bytes) / total));
-      remember(names);
+      if (!sentence) remember(names);
       fill(line, `${list}: loaded. What you type stays in this page.`);
       done();
     } catch (error) {
@@ -112,22 +126,25 @@ export function offer(names) {
   };
   let coming = null;
   const bring = () => (coming ??= new Promise(attempt));
+  const stored = (question, details) => {
+    const found = window.liveAnswers?.get(JSON.stringify([question, details]));
+    return found && JSON.parse(found, unpacked);
+  };
   const ask = async (question, details) => {
-    const stored = window.liveAnswers?.get(JSON.stringify([question, details]));
-    if (stored) return JSON.parse(stored, unpacked);
-    const figure = line.closest(".live-app");
+    const known = stored(question, details);
+    if (known) return known;
+    const figure = line.closest(".live-part, .live-app");
     figure.ariaBusy = "true"; // what it shows is no answer to this question
     await bring();
     figure.ariaBusy = null;
     return put(question, details);
   };
-  fill(
-    line,
+  const usual =
     `Computed when this book was built. Change something, and ${list} ` +
-      `(${megabytes(names)}) come into your browser. What you type stays there.`,
-  );
-  if (names.every((name) => remembered().includes(name))) whenSeen(line, bring);
-  return { line, ask, bring };
+    `(${megabytes(names)}) come into your browser. What you type stays there.`;
+  fill(line, sentence ?? usual);
+  if (!sentence && names.every((name) => remembered().includes(name))) whenSeen(line, bring);
+  return { line, ask, stored, bring };
 }
 
 // Arrays of floats in stored answers are base64.

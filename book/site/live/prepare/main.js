@@ -15,18 +15,24 @@ const parts = {};
 function readModels() {
   globalThis.livePart = (name, number, text) => ((parts[name] ??= [])[number] = text);
   const files = readdirSync(folder).filter((file) => /-\d+\.js$/.test(file));
-  for (const file of files) (0, eval)(readFileSync(`${folder}/${file}`, "utf-8"));
+  for (const file of files) (0, eval)(textOf(readFileSync(`${folder}/${file}`)));
 }
 
-// As a page does: small ones stand on others, which come before them.
-function loadModels() {
-  const { models } = globalThis.liveData;
-  for (const name in models) answers.load({ name, text: parts[name].join(""), ...models[name] });
+// Large models are written in UTF-16, with the mark that says so.
+const textOf = (bytes) => new TextDecoder(bytes[0] === 0xff ? "utf-16le" : "utf-8").decode(bytes);
+
+// As a page does: small ones stand on others, which come before them. Large ones have no memory of
+// what they read, so they are loaded once.
+async function loadModels(large = false) {
+  const chosen = Object.entries(globalThis.liveData.models).filter(([, m]) => !m.deflated !== large);
+  for (const [name, model] of chosen) {
+    await answers.load({ name, text: parts[name].join(""), ...model });
+  }
 }
 
 // Open one figure; returns its place, and the answers to what it asked: key → JSON.
 async function opened(name) {
-  loadModels(); // they have read nothing yet
+  await loadModels(); // they have read nothing yet
   const kept = new Map();
   const get = (key) => {
     const [question, details] = JSON.parse(key);
@@ -48,6 +54,7 @@ function packed(answer) {
 
 async function main() {
   readModels();
+  await loadModels(true);
   const drawn = {};
   for (const name of Object.keys(figures)) {
     const { node, kept } = await opened(name);
