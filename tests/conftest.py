@@ -16,6 +16,14 @@ from course_tools.grading.jail import Jail, NoJail
 # Workers of pytest-xdist share the cores; tiny models gain nothing from a second thread anyway.
 torch.set_num_threads(1)
 
+# Files whose tests take minutes each: they come first, so that at the end no worker waits for one.
+LONGEST = ("test_full_size.py", "test_notebooks.py", "test_adapting.py", "test_alone.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest tests first; the others stay in their order."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 def pytest_terminal_summary(terminalreporter):
     """Count, loudly, what could not be proven because this machine has no jail."""
