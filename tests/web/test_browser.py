@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 from playwright.sync_api import Browser, Page
 
 from course_tools.book import assets
@@ -125,7 +126,8 @@ def weight(page: Page, site: Path, address: str) -> int:
 def test_index_leads_to_the_welcome_page(browser, site):
     with Watched(browser, site.as_uri(), "index.html") as watched:
         watched.page.wait_for_url("**/book/index.html")
-        assert "Pre-training" in watched.page.locator(".bd-article h1").inner_text()
+        title = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["title"]
+        assert watched.page.locator(".bd-article h1").inner_text().strip("#") == title
 
 
 @pytest.mark.parametrize("where", ["served", "disk"])
@@ -213,7 +215,8 @@ def test_wide_code_shows_that_it_goes_on(browser, site):
 def test_the_first_page_leads_on(browser, site):
     with Watched(browser, site.as_uri(), "book/index.html") as watched:
         start = watched.page.locator(".start a").all_inner_texts()
-        assert start == ["Start with 9.1", "Play", "Exercises"]
+        here = [] if repository()["url"] == PLACEHOLDER else ["Run on Colab"]
+        assert start == ["Start with 9.1", "Play", *here, "Exercises"]
         figure = watched.page.locator("article [data-live=paradigms]")
         assert figure.locator(".panel").count() == 3
         assert figure.bounding_box()["y"] < 500  # in view, before anything is scrolled
@@ -270,6 +273,8 @@ WITH_FORMULAS = [page for page in PAGES if page.startswith("chapters/") or "equa
 
 @pytest.mark.parametrize("name", WITH_FORMULAS)
 def test_formulas_are_set_and_fit_a_phone(browser, site, name):
+    if 'class="math' not in (site / name).read_text("utf-8"):
+        pytest.skip("no formula on this page")
     with Watched(browser, site.as_uri(), name) as watched:
         watched.page.set_viewport_size({"width": 375, "height": 800})
         watched.page.wait_for_function("window.MathJax?.startup?.promise")

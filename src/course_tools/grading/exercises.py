@@ -34,7 +34,11 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
 def stamp(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Write nbgrader's metadata from what the cells are: solution cells, and cells that check."""
+    """Write nbgrader's metadata from what the cells are: solution cells, and cells that check.
+
+    What running a solution leaves about the interpreter is left out.
+    """
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     for cell in notebook.cells:
         part = CHECK.match(cell.source.strip())
         cell.metadata.pop("nbgrader", None)
