@@ -14,12 +14,14 @@ from course_tools.grading.grade import Setup, Stopped, grade_folder, run
 from course_tools.grading.jail import Jail
 from course_tools.grading.judge import Mark, reference
 from course_tools.grading.people import Deadline
+from course_tools.grading.selftest import Answer
 from course_utils.grading.item import Item
 from course_utils.grading.items import all_items
 
-BANKS = Path("tests/grading/answers")
-HEAD = """| Exercise | Marks | Wrong answers | Caught | Right answers | Full marks |
-|---|---|---|---|---|---|"""
+BANKS, BLIND = Path("tests/grading/answers"), Path("tests/grading/blind")
+COLUMNS = ("Exercise", "Marks", "Wrong answers", "Caught", "Right answers", "Full marks")
+COLUMNS += ("Blind answers", "Caught", "Mistake named", "Place named")
+HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 
 
 def chosen(names: list[str] | None) -> dict[str, Item]:
@@ -100,8 +102,9 @@ def self_test(setup: Setup, names: list[str] | None, jobs: int) -> bool:
 
 
 def test_item(item: Item, setup: Setup, jobs: int) -> tuple[str, list[str]]:
-    """Grade the bank of one item; returns its row of the table, and what came out wrong."""
-    bank = [selftest.right("the reference", ""), *selftest.load_bank(BANKS, item)]
+    """Grade the answers to one item; returns its row of the table, and what came out wrong."""
+    bank, blind = selftest.load_bank(BANKS, item), selftest.load_blind(BLIND, item)
+    answers = [selftest.right("the reference", ""), *bank, *blind]
     solution = reference(setup.solutions, item)
 
     def judged(answer: selftest.Answer) -> list[str]:
@@ -110,10 +113,22 @@ def test_item(item: Item, setup: Setup, jobs: int) -> tuple[str, list[str]]:
         return [f"{item.name}, {answer.name}: {text} (seed {result['seed']})" for text in found]
 
     with ThreadPoolExecutor(jobs) as pool:
-        faults = list(pool.map(judged, bank))
-    judged_ones = list(zip(bank, faults, strict=True))[1:]
-    wrong = [not found for answer, found in judged_ones if answer.loses]
-    fine = [not found for answer, found in judged_ones if not answer.loses]
-    counts = [len(wrong), sum(wrong), len(fine), sum(fine)]
-    row = f"| {item.name} | {item.points:g} | " + " | ".join(map(str, counts)) + " |"
-    return row, [text for found in faults for text in found]
+        faults = list(pool.map(judged, answers))
+    good = [answer for answer, found in zip(answers, faults, strict=True) if not found]
+    return row_of(item, bank, blind, good), [text for found in faults for text in found]
+
+
+def row_of(item: Item, bank: list[Answer], blind: list[Answer], good: list[Answer]) -> str:
+    """The row of the table for the answers to one item, of which `good` got what they deserve."""
+    wrong = [answer for answer in bank if answer.loses]
+    right = [answer for answer in bank if not answer.loses]
+    named = [answer for answer in blind if answer.hint == "right"]
+    placed = [answer for answer in blind if answer.hint == "generic"]
+    pairs = [n for some in (wrong, right, blind) for n in (len(some), count(some, good))]
+    cells = [item.name, f"{item.points:g}", *pairs, count(named, good), count(placed, good)]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def count(some: list[Answer], good: list[Answer]) -> int:
+    """How many of some answers are among the good ones."""
+    return sum(any(answer is other for other in good) for answer in some)

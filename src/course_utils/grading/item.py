@@ -117,7 +117,7 @@ class Student:
 def something(name: str, result: Any) -> Any:
     """The result itself; raises Wrong for None, which a stub returns."""
     if result is None:
-        raise Wrong(f"`{name}` returns nothing (None): is the stub still there?")
+        raise Wrong(f"`{name}` returns nothing (None): is the stub still there, or no `return`?")
     return result
 
 
@@ -453,6 +453,9 @@ def difference(got: Any, want: Any, what: str) -> str:
 def both(got: Any, want: Any) -> str:
     """What came and what was expected, as texts that differ."""
     left, right = as_array(got), as_array(want)
+    one_array = isinstance(got, np.ndarray) != isinstance(want, np.ndarray)
+    if one_array and left is not None and right is not None and left.ndim and right.ndim:
+        got, want = left, right
     if left is not None and right is not None and left.shape == right.shape and left.size > 6:
         gap = np.abs(left.astype(float) - right.astype(float))
         place = np.unravel_index(np.argmax(np.nan_to_num(gap, nan=np.inf)), gap.shape)
@@ -469,6 +472,8 @@ def both(got: Any, want: Any) -> str:
 
 def short(value: Any, digits: int = 6) -> str:
     """A value in at most 120 characters."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
     if isinstance(value, np.ndarray):
         flat = ", ".join(f"{x:.{digits}g}" for x in value.reshape(-1)[:6].astype(float))
         return f"shape {value.shape}: [{flat}{', …' if value.size > 6 else ''}]"

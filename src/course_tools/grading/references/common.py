@@ -10,6 +10,9 @@ from torch.nn.functional import cross_entropy
 SUM = "That is the sum; divide by the number of predicted tokens."
 ALL = "You divide by all positions; only those with a label count."
 SOFTMAX = "The loss function takes the logits themselves: it applies the softmax."
+COUNTED = "-100 is no token: positions with that label are left out, not counted as a token."
+NEGATIVE = "The sign is the other way round: a loss is never negative."
+POSITIONS = "The softmax runs over the vocabulary, the last dimension; yours over the positions."
 ROWS = "You averaged each row, then the rows; every predicted token counts the same."
 
 
@@ -33,6 +36,8 @@ def loss_mistakes(logits: Tensor, labels: Tensor) -> list[tuple[str, float]]:
         (ALL, total / labels.numel()),
         (ALL, total / unshifted),
         (ROWS, float(np.mean(rows))),
+        (COUNTED, nats(logits, labels.clamp(min=0))),
+        (NEGATIVE, -nats(logits, labels)),
         (SOFTMAX, nats(logits.softmax(-1), labels)),
     ]
 

@@ -33,6 +33,8 @@ DOT = "Those are dot products: divide each vector by its length first."
 CENTRED = "You moved the mean to zero first; that takes away what is measured here."
 NEIGHBOURS = "Those are pairs of neighbours only; asked for is the mean over all pairs."
 FEATURES = "You divided each *feature* by its length; divide each vector, a row, by its own."
+SIGNLESS = "Opposite directions have a cosine of -1, not 1: keep the sign."
+SQUARED = "n vectors have n (n - 1) pairs of different ones; you divide by n²."
 HALF = "The sum runs over half of the pairs, but is divided by all."
 
 UNCENTRED = "Centre first: subtract from each feature its mean over the texts."
@@ -47,6 +49,7 @@ SPECTRAL = "That is the spectral norm; the Frobenius norm is the root of the sum
 PADDED = "Queries that are padding are averaged, too: only real tokens look."
 BACKWARDS = "Before and after are the wrong way round: row = who looks, column = at whom."
 ITSELF = "The token itself is counted before and after, too: leave the diagonal out there."
+HEADS = "You averaged the heads, too; each has a row of its own."
 TOTAL = "Those are sums over the tokens; asked for is their mean."
 PER_TEXT = "You averaged each text, then the texts; every real token counts the same here."
 
@@ -153,12 +156,16 @@ def vectors_cases(states: np.ndarray, mask: np.ndarray) -> list[dict]:
 def cosine_case(vectors: np.ndarray) -> dict:
     """A case of `mean_cosine`."""
     every, by_feature = cosines(vectors), vectors / np.linalg.norm(vectors, axis=0)
+    n = len(vectors)
     mistakes = [
         (DIAGONAL, float(every.mean())),
         (DOT, off_diagonal(vectors @ vectors.T)),
         (CENTRED, off_diagonal(cosines(vectors - vectors.mean(0)))),
         (NEIGHBOURS, float(np.diagonal(every, 1).mean())),
         (FEATURES, off_diagonal(by_feature @ by_feature.T)),
+        (FEATURES, float(((by_feature @ by_feature.T).sum() - n) / (n * (n - 1)))),
+        (SIGNLESS, off_diagonal(np.abs(every))),
+        (SQUARED, off_diagonal(every) * (n - 1) / n),
         (HALF, off_diagonal(every) / 2),
         (HALF, float(np.triu(every, 1).sum() / every.size)),
     ]
@@ -193,6 +200,7 @@ def looks_case(attention: np.ndarray, mask: np.ndarray) -> dict:
         (ITSELF, want @ [[1, 0, 0], [1, 1, 1], [0, 0, 1]]),
         (PADDED, want * mask.mean()),
         (TOTAL, want * mask.sum()),
+        (HEADS, want.mean(0)),
         (PER_TEXT, np.einsum("bhik,bi->hk", found, real) / len(mask)),
     ]
     return case(single(attention), torch.tensor(mask), expected=want, mistakes=mistakes)

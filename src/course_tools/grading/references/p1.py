@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from course_tools.grading.cases import case, piece
-from course_tools.grading.references.common import softmax
+from course_tools.grading.references.common import POSITIONS, softmax
 from course_utils.grading import tiny
 from course_utils.grading.items.p1 import MASK, WORST
 from course_utils.grading.plain import made
@@ -15,12 +15,17 @@ TOKENIZER = made("course_utils.grading.tiny:tokenizer")
 
 NO_CLS = "You counted without [CLS]: the model reads it first, so every position moves by one."
 WORDS = "You counted words; the tokenizer makes tokens of its own, punctuation among them."
+CHARACTERS = (
+    "That is a place in the string; asked for is one among the tokens that the model reads."
+)
+EXAMPLE = "6 is the position in the exercise's own example; here the mask stands elsewhere."
 FROM_END = "That is the last token before [SEP], not the mask."
 LOGITS = "Those are logits; probabilities come from the softmax over the vocabulary."
 LOGS = "Those are log-probabilities; give the probabilities themselves."
 FEW = "Your softmax is over the k best only; it is over the whole vocabulary."
 SIGMOID = "A sigmoid treats every piece by itself; one piece stands there, so it is a softmax."
 AT_CLS = "You read position 0, which is [CLS]; read the position of the mask."
+AT_SEP = "You read the last position, which is [SEP]; read the position of the mask."
 BESIDE = "You read the position before the mask: [CLS] was not counted."
 NATS = "Those are nats: bits use the logarithm to base 2."
 TOP_ONE = "You ask whether the answer is *the* likeliest; asked for is: among the k likeliest."
@@ -49,6 +54,7 @@ def position_case(text: str) -> dict:
     words = next(n for n, word in enumerate(text.split()) if MASK in word)
     end = len(tiny.tokenizer()(text)["input_ids"]) - 2
     mistakes = [(NO_CLS, want - 1), (WORDS, words), (WORDS, words + 1), (FROM_END, end)]
+    mistakes += [(CHARACTERS, text.find(MASK)), (EXAMPLE, 6)]
     return case(TOKENIZER, text, expected=want, mistakes=mistakes)
 
 
@@ -62,12 +68,16 @@ def guesses_case(seed: int, text: str, k: int) -> dict:
     def paired(numbers: np.ndarray) -> list:
         return [[name, float(number)] for name, number in zip(names, numbers, strict=True)]
 
+    def named(chances: np.ndarray) -> list:
+        return [[tiny.VOCABULARY[i], float(chances[i])] for i in np.argsort(-chances)[:k]]
+
     def read_at(row: np.ndarray) -> list:
-        there = np.argsort(-row)[:k]
-        return [[tiny.VOCABULARY[i], float(softmax(row)[i])] for i in there]
+        return named(softmax(row))
 
     mistakes = [
         (AT_CLS, read_at(every[0])),
+        (AT_SEP, read_at(every[-1])),
+        (POSITIONS, named(softmax(every.T)[:, at])),
         (BESIDE, read_at(every[at - 1])),
         (WORST, paired(want)[::-1]),
         (LOGITS, paired(logits[best])),

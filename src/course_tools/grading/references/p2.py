@@ -9,12 +9,16 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from course_tools.grading.cases import case, piece
+from course_tools.grading.references.common import SOFTMAX
 from course_utils.grading import tiny
 from course_utils.grading.plain import made
 from course_utils.grading.recorded import PERCENT
 
 BATCHES = "You averaged the batches; the last one is smaller: every text counts the same."
 TRAINING = "Dropout was on: put the model into evaluation mode before you measure."
+MEANS_ADDED = (
+    "`cross_entropy` gives a mean: ask for the sum, or multiply by the texts of the batch."
+)
 TOTAL = "Those are sums; divide by the number of texts."
 WRONG_SHARE = "That is the share of wrong answers."
 LAST = "Only the last batch counts in yours."
@@ -32,6 +36,8 @@ NO_WARMUP = "The rate has to rise first: from 0 to the peak over `warmup` steps.
 NO_DECAY = "After the warm-up the rate falls, to 0 at the last step."
 FROM_START = "The fall begins at the peak: count its steps from the end of the warm-up."
 LATE = "Steps are counted from 1: after step `warmup` the peak is reached, not one step later."
+LATE_FALL = "The fall is a step late: its line goes through 1 at `warmup`, through 0 at `steps`."
+NO_PEAK = "The rate is a share of `peak` in yours: multiply by it."
 COSINE = "The fall is a straight line, not a cosine."
 
 
@@ -47,10 +53,14 @@ def batches_of(rng: np.random.Generator, sizes: tuple[int, ...]) -> list[dict[st
     return found
 
 
-def losses(model: Any, batch: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Loss of every text, and whether its label is right, in the mode the model is in."""
+def losses(model: Any, batch: dict[str, Any], twice: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Loss of every text, and whether its label is right, in the mode the model is in.
+
+    The softmax may be applied `twice`, as some do.
+    """
     with torch.no_grad():
         logits = model(batch["input_ids"], batch["attention_mask"])
+        logits = logits.softmax(-1) if twice else logits
         each = cross_entropy(logits, batch["labels"], reduction="none")
         return each.numpy(), (logits.argmax(-1) == batch["labels"]).numpy()
 
@@ -66,6 +76,7 @@ def trained(
         if fault not in (NO_ZERO, LEFT_OVER):
             step.zero_grad()
         logits = model(batch["input_ids"], batch["attention_mask"])
+        logits = logits.softmax(-1) if fault == SOFTMAX else logits
         reduction = "sum" if fault == SUMMED else "mean"
         loss = cross_entropy(logits, batch["labels"], reduction=reduction)
         loss.backward()
@@ -97,6 +108,7 @@ def evaluate_case(seed: int, batches: list[dict[str, Any]]) -> dict:
     model = tiny.classifier(seed)
     each, right = zip(*(losses(model.eval(), batch) for batch in batches), strict=True)
     noisy, noisy_right = zip(*(losses(model.train(), batch) for batch in batches), strict=True)
+    squashed = [losses(model.eval(), batch, twice=True)[0] for batch in batches]
     loss, hit = np.concatenate(each), np.concatenate(right)
     of_losses = [
         (BATCHES, float(np.mean([part.mean() for part in each]))),
@@ -104,6 +116,8 @@ def evaluate_case(seed: int, batches: list[dict[str, Any]]) -> dict:
         (TOTAL, float(loss.sum())),
         (TOTAL, float(sum(part.mean() for part in each))),
         (LAST, float(each[-1].mean())),
+        (SOFTMAX, float(np.concatenate(squashed).mean())),
+        (MEANS_ADDED, float(sum(part.mean() for part in each) / len(loss))),
     ]
     accuracy = float(hit.mean())
     of_accuracies = [
@@ -124,7 +138,7 @@ def evaluate_case(seed: int, batches: list[dict[str, Any]]) -> dict:
 def step_case(seed: int, batches: list[dict[str, Any]], rate: float) -> dict:
     """A case of `train_step`: one call a batch."""
     weights, seen = trained(seed, batches, rate)
-    faults = (NO_ZERO, LEFT_OVER, NO_STEP, EVALUATING, SUMMED, UPHILL, TWICE)
+    faults = (NO_ZERO, LEFT_OVER, NO_STEP, EVALUATING, SUMMED, UPHILL, TWICE, SOFTMAX)
     of_weights = [(fault, trained(seed, batches, rate, fault)[0]) for fault in faults]
     of_losses = [(fault, trained(seed, batches, rate, fault)[1]) for fault in (AFTER, SUMMED)]
     return {
@@ -151,6 +165,8 @@ def rate_case(steps: int, warmup: int, peak: float) -> dict:
         (NO_DECAY, peak * np.minimum(1, rise)),
         (FROM_START, peak * np.where(warming, rise, (steps - here) / steps)),
         (LATE, peak * late),
+        (LATE_FALL, peak * np.where(warming, rise, (steps - here + 1) / (steps - warmup))),
+        (NO_PEAK, np.where(warming, rise, fall)),
         (COSINE, peak * np.where(warming, rise, (1 + np.cos(np.pi * (1 - fall))) / 2)),
     ]
     want = peak * np.where(warming, rise, fall)

@@ -44,12 +44,14 @@ PER_PIECE = "That is the mean over the pieces; the probability of an answer is t
 FIRST = "Only the first piece counts in yours; add up the log-probabilities of all."
 LOGITS = "Those are sums of logits: take log-probabilities, else the answers are not comparable."
 PROBABILITY = "Those are probabilities: take their logarithms, and add those up."
+ONE_PLACE = "You read every piece at the end of the prompt; each follows the pieces before it."
 WHOLE = "The prompt's own log-probability is in it; start with the first piece of the answer."
 
 END_PADDING = "You read the last position, which is padding in the shorter prompts."
 ANY = "Compare the label pieces only; the likeliest of all pieces may be none of them."
 IDS = "Those are ids of pieces; asked for are numbers of labels: 0, 1, …"
 LEFT_PADDING = "Padded on the left without a mask: the model reads the padding, at moved positions."
+BY_LENGTH = "The answers are in another order than the prompts: sorted by length, and left so."
 UPSIDE_DOWN = "You take the least likely label."
 
 
@@ -156,6 +158,7 @@ def scores_case(seed: int, prompt: list[int], answers: list[list[int]]) -> dict:
         (LOGITS, total(raw, begin, 1)),
         (PROBABILITY, np.exp(want).tolist()),
         (PROBABILITY, total([np.exp(t) for t in logs], begin, 1)),
+        (ONE_PLACE, [float(t[begin - 1, a].sum()) for t, a in zip(logs, answers, strict=True)]),
         (WHOLE, total(logs, 1, 1)),
     ]
     model = made("course_utils.grading.tiny:gpt", seed, 0.5)
@@ -177,6 +180,7 @@ def predict_case(seed: int, prompts: list[list[int]], pieces: list[int]) -> dict
         (LEFT_PADDING, np.array([z[-1] for z in tiny_logits(seed, left)])[:, pieces].argmax(1)),
         (ANY, ends.argmax(1)),
         (IDS, np.array(pieces)[want]),
+        (BY_LENGTH, want[np.argsort([len(p) for p in prompts], kind="stable")]),
         (UPSIDE_DOWN, ends[:, pieces].argmin(1)),
     ]
     model = made("course_utils.grading.tiny:gpt", seed, 0.5)

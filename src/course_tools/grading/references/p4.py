@@ -14,11 +14,14 @@ TIED = "A matrix that is used twice is counted twice: the head is tied to the to
 TRAINABLE = "Frozen parameters count, too: the model computes with them."
 TENSORS = "That is the number of tensors; count their entries."
 ALL_SAME = "The token embedding is a table that is looked up: leave it out of the second number."
+THE_TABLE = "That is the token embedding itself; asked for is all without it."
+OTHER_TABLES = "Only the *token* embedding is left out: positions, segments and norms stay."
 BODY_SWAPPED = "The order is (all, without the token embedding)."
 
 SIX_ALL = "Frozen parameters need no gradient: they cost 2 per token, not 6."
 SIX_SOME = "The forward pass runs through frozen parameters, too: 2 per token for each of them."
 FORWARD = "That is the forward pass alone; training also goes backward."
+HALF_BACK = "Backward costs 4 for a trained parameter: 2 for its gradient, 2 to pass it on below."
 BACKWARD = "That is the backward pass alone."
 PER_TOKEN = "That is for one token; multiply by the number of tokens."
 
@@ -26,6 +29,7 @@ FROM_ZERO = "The first step (number 0) would have a rate of 0 and do nothing: it
 NO_WARMUP = "The warm-up is missing: the first steps rise to the peak."
 NO_DECAY = "After the warm-up the rate falls, on a straight line that meets 0 after the last step."
 FROM_TOP = "The line down begins at the peak, at the end of the warm-up; yours begins at step 0."
+NO_PEAK = "The rate is a share of the peak in yours: multiply by it."
 EARLY = "The rate is 0 before the end: it meets 0 only *after* the last step."
 
 SAMPLE = "Few seeds: divide the squares by their number minus 1."
@@ -48,6 +52,8 @@ VALUES = "Return positions in the list (0, 1, …), not costs."
 UNPAIRED = "Both answered the same texts: take the spread of the *differences*, text by text."
 NO_ROOT = "That is the spread of one difference; the mean of n is surer by the root of n."
 POPULATION = "Of n differences divide the squares by n - 1, not by n (`ddof=1`)."
+BY_N = "Divide the spread by √n, not by n."
+TEXTS = "That is a number of texts; an accuracy is a share of them."
 PERCENT_SE = "Take the differences text by text; p(1 - p) is for one model alone."
 SIGN = "The difference is the first model's accuracy minus the second's."
 
@@ -81,6 +87,7 @@ def size_case(kind: str, seed: int) -> dict:
     table = model.get_input_embeddings().weight.numel()
     doubled = sum(t.numel() for t in model.state_dict().values())
     tensors = len(list(model.parameters()))
+    inputs = sum(p.numel() for name, p in model.named_parameters() if "embeddings" in name)
     want = [unique, unique - table]
     mistakes = [
         (TIED, [doubled, doubled - table]),
@@ -88,6 +95,8 @@ def size_case(kind: str, seed: int) -> dict:
         (TENSORS, [tensors, tensors - 1]),
         (ALL_SAME, [unique, unique]),
         (BODY_SWAPPED, want[::-1]),
+        (THE_TABLE, [unique, table]),
+        (OTHER_TABLES, [unique, unique - inputs]),
         (TRAINABLE, [some, some]),
         (TRAINABLE, [some, some - table]),
     ]
@@ -103,6 +112,7 @@ def flops_case(parameters: int, trainable: int, tokens: int) -> dict:
         (SIX_SOME, 6.0 * trainable * tokens),
         (FORWARD, 2.0 * parameters * tokens),
         (BACKWARD, 4.0 * trainable * tokens),
+        (HALF_BACK, tokens * (2.0 * parameters + 2.0 * trainable)),
         (PER_TOKEN, want / tokens),
     ]
     return case(parameters, trainable, tokens, expected=want, mistakes=mistakes)
@@ -121,6 +131,7 @@ def rate_case(steps: int, warmup: int, peak: float) -> dict:
         (FROM_TOP, peak * np.where(s < warmup, up, (steps - s) / steps)),
         (EARLY, peak * np.where(s < warmup, up, early)),
     ]
+    mistakes.append((NO_PEAK, np.minimum(up, left)))
     calls = [[int(step), steps, warmup, peak] for step in s]
     return {**case(expected=peak * np.minimum(up, left), mistakes=mistakes), "calls": calls}
 
@@ -135,6 +146,8 @@ def spread_case(curves: np.ndarray) -> dict:
         (VARIANCE, np.stack([mean, sd**2])),
         (WRONG_AXIS, np.stack([curves.mean(1), curves.std(1, ddof=1)])),
         (WRONG_AXIS, np.stack([curves.mean(1), curves.std(1)])),
+        (WRONG_AXIS, np.array([curves.mean(), curves.std(ddof=1)])),
+        (WRONG_AXIS, np.array([curves.mean(), curves.std()])),
     ]
     return case(curves, expected=np.stack([mean, sd]), mistakes=mistakes)
 
@@ -185,6 +198,9 @@ def difference_case(first: np.ndarray, second: np.ndarray) -> dict:
         (NO_ROOT, [mean, sd]),
         (POPULATION, [mean, float(gap.std()) / n**0.5]),
         (PERCENT_SE, [mean, (p * (1 - p) / n) ** 0.5]),
+        (BY_N, [mean, sd / n]),
+        (TEXTS, [mean * n, sd / n**0.5]),
+        (TEXTS, [mean * n, sd * n**0.5]),
         (SIGN, [-mean, sd / n**0.5]),
     ]
     return case(first, second, expected=[mean, sd / n**0.5], mistakes=mistakes)

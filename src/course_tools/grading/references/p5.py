@@ -31,6 +31,8 @@ PREFIX_CUT = "Too long a text loses the prefix: cut at the end of the text."
 NO_END = "The end id is missing: T5 closes inputs and targets with it."
 END_CUT = "Cutting took the end id with it: make room for it first."
 TOO_LONG = "It is longer than allowed: prefix and end count, too."
+BEGINNING = "Too long a text loses ids at its end, not at its beginning."
+PREFIXED = "The prefix says what to do with the source; the target is the summary alone."
 LONE_END = "The target needs its own end id; the model must learn where to stop."
 
 NOT_SHIFTED = "Nothing is shifted: the decoder would read the token that it is to predict."
@@ -44,18 +46,24 @@ TWICE = "Here nothing is left to shift: the decoder's inputs are shifted already
 
 UNMASKED = "The encoder reads the padding: give it the attention mask."
 GOES_ON = "After its end id a summary is finished, also when others in the batch go on."
+ALL_STOP = "You stop all texts where the first one ends; the others go on."
 NO_MEMORY = "The decoder saw the last token only; give it all that it has written so far."
 
 RECALL = "That is the recall (shared / in the reference); asked for is F1."
 PRECISION = "That is the precision (shared / in the summary); asked for is F1."
+ANY_N = "Yours counts single words, whatever `n` is."
+OF_WORDS = "Divide by the number of n-grams: a text of k words has k - n + 1 of them, not k."
 LAST_GRAM = "The last n-gram is missing: a text of k words has k - n + 1 of them."
 ONCE = "A repeated n-gram counts as often as it occurs, up to the other text's count."
 UNCLIPPED = "A word that is repeated in the summary counts at most as often as in the reference."
 MEAN = "F1 is the harmonic mean of precision and recall, not their plain mean."
 DIVIDED = "Texts with nothing in common have an F1 of 0, not an error."
+LENGTH = "That is the number of words that are shared; asked for is the F1."
+GREEDY = "Taking each word where it comes next may miss the longest subsequence: fill the table."
 SUBSTRING = "That is the longest common *run*; in a subsequence words may be left out."
 BAG = "That is ROUGE-1: it forgets the order."
 DIFFLIB = "`difflib` takes the longest *run* first, and so may miss the longest subsequence."
+ADDED = "You added up; asked for are means over the texts."
 NO_STEM = "Stem the words, as said: `use_stemmer=True`."
 JOINED = "You joined all texts into one; score each pair, then take the mean."
 
@@ -73,6 +81,15 @@ def lcs(a: Sequence[str], b: Sequence[str]) -> int:
 def run(a: Sequence[str], b: Sequence[str]) -> int:
     """Length of the longest common run of words."""
     return SequenceMatcher(None, a, b, autojunk=False).find_longest_match().size
+
+
+def walk(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many words are shared in order if each is taken where it comes next."""
+    at = count = 0
+    for word in a:
+        if word in b[at:]:
+            at, count = list(b).index(word, at) + 1, count + 1
+    return count
 
 
 def f1(shared: float, in_reference: int, in_summary: int) -> float:
@@ -143,6 +160,9 @@ def pair_case(
         (NO_END, [full[:-1][:source], want[1]]),
         (TOO_LONG, [full, [*summary, 2]]),
         (TOO_LONG, [[*before, *text[: source - 1], 2], want[1]]),
+        (TOO_LONG, [[*full[:-1][:source], 2], [*summary[:target], 2]]),
+        (BEGINNING, [[*before, *text[-room:], 2], want[1]]),
+        (PREFIXED, [want[0], [*[*before, *summary][: target - 1], 2]]),
         (LONE_END, [want[0], summary[:target]]),
     ]
     return case(before, text, summary, 2, source, target, expected=want, mistakes=mistakes)
@@ -177,11 +197,13 @@ def greedy_case(seed: int, ids: np.ndarray, mask: np.ndarray) -> dict:
     """A case of `greedy_summaries` on a tiny T5."""
     raw = continued(seed, ids, mask, 8)
     end = an_end(raw)
+    first = min(map(len, until(raw, end)))
     mistakes = [
         (UNMASKED, until(continued(seed, ids, None, 8), end)),
         (WITH_START, [[0, *row] for row in until(raw, end)]),
         (WITH_END, until(raw, end, keep=True)),
         (GOES_ON, raw.tolist()),
+        (ALL_STOP, raw[:, :first].tolist()),
         (NO_MEMORY, until(continued(seed, ids, mask, 8, memory=False), end)),
     ]
     args = made("course_utils.grading.tiny:t5", seed), torch.tensor(ids), torch.tensor(mask)
@@ -192,16 +214,19 @@ def rouge_n_case(reference: list[str], summary: list[str], n: int) -> dict:
     """A case of `rouge_n` by its definition (and in the tests, that with rouge-score)."""
     a, b = grams(reference, n), grams(summary, n)
     shared, sizes = sum((a & b).values()), (sum(a.values()), sum(b.values()))
+    lengths = len(reference), len(summary)
     recall, precision = shared / max(1, sizes[0]), shared / max(1, sizes[1])
     loose = sum(count for gram, count in b.items() if gram in a)
     cut = [grams(text[: max(0, len(text) - 1)], n) for text in (reference, summary)]
     mistakes = [
+        (OF_WORDS, f1(shared, *lengths)),
         (ONCE, f1(len(a.keys() & b.keys()), len(a), len(b))),
         (ONCE, f1(len(a.keys() & b.keys()), *sizes)),
         (UNCLIPPED, f1(loose, *sizes)),
         (RECALL, recall),
         (PRECISION, precision),
         (MEAN, (recall + precision) / 2),
+        (ANY_N, f1(sum((grams(reference, 1) & grams(summary, 1)).values()), *lengths)),
         (LAST_GRAM, f1(sum((cut[0] & cut[1]).values()), *(sum(c.values()) for c in cut))),
     ]
     want = f1(shared, *sizes)
@@ -215,10 +240,13 @@ def rouge_l_case(reference: list[str], summary: list[str]) -> dict:
     bag = sum((Counter(reference) & Counter(summary)).values())
     blocks = SequenceMatcher(None, reference, summary, autojunk=False).get_matching_blocks()
     mistakes = [
+        (LENGTH, shared),
         (SUBSTRING, f1(run(reference, summary), *sizes)),
         (BAG, f1(bag, *sizes)),
         (BAG, f1(len(set(reference) & set(summary)), *sizes)),
         (DIFFLIB, f1(sum(block.size for block in blocks), *sizes)),
+        (GREEDY, f1(walk(reference, summary), *sizes)),
+        (GREEDY, f1(walk(summary, reference), *sizes)),
         (RECALL, recall),
         (PRECISION, precision),
         (MEAN, (recall + precision) / 2),
@@ -241,6 +269,7 @@ def corpus_case(references: list[str], summaries: list[str]) -> dict:
         (RECALL, mean_of(scores, "recall")),
         (PRECISION, mean_of(scores, "precision")),
         (PERCENT, mean_of(scores, times=100)),
+        (ADDED, mean_of(scores, times=len(scores))),
     ]
     return case(references, summaries, expected=mean_of(scores), mistakes=mistakes)
 
@@ -277,6 +306,7 @@ def public() -> dict[str, list[dict]]:
             rouge_n_case(["a", "b"], ["a"], 2),
         ],
         "P5.6": [
+            rouge_l_case(list("abcbdfeg"), list("cdgfbcegd")),  # every shortcut gives its own
             rouge_l_case(list("pqrabz"), list("abpxqyrz")),
             rouge_l_case(CAT, DOG),
             rouge_l_case(CAT[:6], CAT[5::-1]),

@@ -12,12 +12,14 @@ CUT = "You cut the fraction off; BERT rounds to the nearest whole number, halves
 UP = "You round up always; BERT rounds to the nearest whole number, halves up."
 NONE = "A short sequence ends with no position at all; BERT takes at least one."
 FRACTION = "A sequence has a whole number of predicted positions: round."
+FIXED = "The rate is an argument of the function; yours takes 15% whatever it is."
 FIRST = "The first token has nothing before it: no position predicts it."
 MASKED = "Causal modeling chooses no positions: the rate plays no part."
 TWO = "One position predicts nothing: the last. All others have a next token in the sequence."
 WHOLE = "The last sequence is read whole or not at all: round the number of sequences up."
 SPARE = "The rest of the corpus that fills no sequence is dropped: round that number down."
 PER_TOKEN = "You divided the tokens by the masked signals; a causal sequence has one signal fewer."
+REST = "Where the signals are divided without a rest no further sequence is read: round up."
 BEYOND = "So many tokens are beyond what a float holds exactly: divide whole numbers by `//`."
 SWAPPED = "The order is (causal, masked): yours is the other way round."
 EQUAL = "Both numbers are equal: a masked sequence gives fewer signals, so it takes more of them."
@@ -41,6 +43,7 @@ def mlm_case(length: int, rate: float) -> dict:
         (CUT, int(rate * length)),
         (UP, math.ceil(rate * length)),
         (FRACTION, rate * length),
+        (FIXED, predictions(length, 0.15)),
     ]
     odd = "short" if rate * length < 0.5 else "half" if np.isclose(rate * length % 1, 0.5) else ""
     return case(length, rate, expected=predictions(length, rate), mistakes=mistakes, group=odd)
@@ -61,12 +64,15 @@ def examples_case(tokens: int, length: int, per: int) -> dict:
         (SWAPPED, [-(-signals // per), sequences]),
         (EQUAL, [sequences, sequences]),
         (WHOLE, [sequences, signals // per]),
+        (REST, [sequences, signals // per + 1]),
         (SPARE, [full, -(-full * (length - 1) // per)]),
         (PER_TOKEN, [sequences, -(-sequences * length // per)]),
     ]
     expected = [sequences, -(-signals // per)]
-    large = {"otherwise": BEYOND} if tokens > 2**53 else {}
-    return case(tokens, length, per, expected=expected, mistakes=mistakes, **large)
+    if tokens > 2**53:  # what a float loses may look like any mistake
+        return case(tokens, length, per, expected=expected, otherwise=BEYOND)
+    odd = "" if signals % per else "no rest"
+    return case(tokens, length, per, expected=expected, mistakes=mistakes, group=odd)
 
 
 def coverage_case(rate: float, passes: int) -> dict:
@@ -81,11 +87,11 @@ def coverage_case(rate: float, passes: int) -> dict:
 
 
 def public() -> dict[str, list[dict]]:
-    """A plain length, some that end in a half, a short one; a usual corpus; one pass and two."""
+    """A plain length, halves, a short one; a usual corpus, one without a rest; one pass and two."""
     lengths = (128, 12, 14, 30, 2)
     return {
         "T1.1": [mlm_case(length, 0.15) for length in lengths],
         "T1.2": [clm_case(128), clm_case(1)],
-        "T1.3": [examples_case(10_000, 128, 19)],
+        "T1.3": [examples_case(10_000, 128, 19), examples_case(5_100, 51, 25)],
         "T1.4": [coverage_case(0.15, 1), coverage_case(0.15, 2)],
     }

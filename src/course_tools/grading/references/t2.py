@@ -10,16 +10,18 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from course_tools.grading.cases import case
-from course_tools.grading.references.common import single
+from course_tools.grading.references.common import NEGATIVE, POSITIONS, log_softmax, single, softmax
 
 PROBABILITY = "That is the probability of the target; the loss is minus its logarithm."
 LOGIT = "That is minus the target's logit; the softmax's normaliser is missing."
 BITS = "That is in bits; losses here are in nats: take the natural logarithm."
-NEGATIVE = "The sign is the other way round: a loss is never negative."
+TWICE = "The softmax is applied twice; the logarithm of one softmax is enough."
+EVERY = "That is the loss of every token; asked for is that of `target` alone."
 OVERFLOW = "Large logits overflow `exp`, small probabilities become 0: write it with log-sum-exp."
 SIGN = "The sign is the other way round: this is the direction that lowers the loss."
 NO_TARGET = "That is the softmax itself: the one of the target is not subtracted."
 ONLY_TARGET = "Only the target's entry is filled; each other logit's is its probability."
+EACH_ONE = "The one is subtracted at the target only, not from every entry."
 OF_PROBABILITY = "That is the gradient of the probability, not of minus its logarithm."
 NUMERIC = "Entries of very unlikely tokens are off: write the formula, no differences of losses."
 PER_ENTRY = "You divided by the size of the vocabulary; the loss is not a mean over it."
@@ -30,6 +32,7 @@ TOKEN_ZERO = "Token 0 is a token like any other: what is not predicted has the l
 SHIFT = "Nothing is shifted: position t must predict token t + 1, not the token it reads."
 BACK = "Shifted the wrong way: position t predicts token t + 1, not the one before."
 WRAP = "The last position predicts nothing; yours is made to predict the first token."
+NO_ROW = "The last position has a row as well, of zeros: the shape is that of the logits."
 LENGTH = "The mean is over the T - 1 predictions, not over the T positions."
 
 
@@ -58,6 +61,8 @@ def loss_case(logits: np.ndarray, target: int) -> dict:
         (LOGIT, float(-vector[target])),
         (BITS, want / float(np.log(2))),
         (NEGATIVE, -want),
+        (TWICE, float(-log_softmax(softmax(logits))[target])),
+        (EVERY, -log_softmax(logits)),
     ]
     return case(vector, target, expected=want, mistakes=mistakes, **extreme(logits))
 
@@ -67,13 +72,14 @@ def gradient_case(logits: np.ndarray, target: int) -> dict:
     vector = single(logits)
     truth = autograd(lambda z: cross_entropy(z[None], torch.tensor([target])), vector)
     there = np.arange(len(logits)) == target
-    softmax = truth + there
+    chances = truth + there
     mistakes = [
         (SIGN, -truth),
-        (NO_TARGET, softmax),
+        (NO_TARGET, chances),
         (ONLY_TARGET, truth * there),
-        (OF_PROBABILITY, -truth * softmax[target]),
+        (OF_PROBABILITY, -truth * chances[target]),
         (PER_ENTRY, truth / len(logits)),
+        (EACH_ONE, chances - 1),
     ]
     return case(vector, target, expected=truth, mistakes=mistakes, **extreme(logits))
 
@@ -90,9 +96,15 @@ def masked_case(logits: np.ndarray, labels: np.ndarray) -> dict:
         (SIGN, -truth),
         (NO_TARGET, truth + (truth < 0) / count),
         (TOKEN_ZERO, without_zero),
+        (POSITIONS, truth + over_positions(rows, chosen) / count),
     ]
     empty = {} if chosen.any() else {"otherwise": EMPTY}
     return case(rows, ids, expected=truth, mistakes=mistakes, **empty)
+
+
+def over_positions(logits: Tensor, chosen: np.ndarray) -> np.ndarray:
+    """What a softmax over the positions adds to the chosen rows of one over the vocabulary."""
+    return chosen[:, None] * (logits.double().softmax(0) - logits.double().softmax(1)).numpy()
 
 
 def causal_case(logits: np.ndarray, ids: np.ndarray) -> dict:
@@ -101,10 +113,13 @@ def causal_case(logits: np.ndarray, ids: np.ndarray) -> dict:
     truth = autograd(lambda z: cross_entropy(z[:-1], tokens[1:]), rows)
     mistakes = [
         (SHIFT, autograd(lambda z: cross_entropy(z, tokens), rows)),
+        (SHIFT, autograd(lambda z: cross_entropy(z[:-1], tokens[:-1]), rows)),
         (BACK, autograd(lambda z: cross_entropy(z[1:], tokens[:-1]), rows)),
         (WRAP, autograd(lambda z: cross_entropy(z, tokens.roll(-1)), rows)),
         (LENGTH, truth * (length - 1) / length),
         (SUM, truth * (length - 1)),
+        (NO_ROW, truth[:-1]),
+        (POSITIONS, truth + over_positions(rows, np.arange(length) < length - 1) / (length - 1)),
         (SIGN, -truth),
     ]
     return case(rows, tokens, expected=truth, mistakes=mistakes)

@@ -16,6 +16,7 @@ BY_N = "Divide the spread by √n, not by n."
 RELATIVE = "That is a relative difference; asked for is the difference itself."
 SIGN_ONLY = "You look at the sign alone: an interval that holds 0 says nothing."
 ONE_ERROR = "Your interval is one standard error wide; multiply it by `critical`."
+NO_ABS = "Ask how far the mean is from 0, on whichever side: compare `abs(mean)`."
 TOUCHES = "An interval that just reaches 0 cannot tell either."
 LOWER = "For a loss lower is better: a negative difference helps."
 BACKWARDS = "Helps and hurts are swapped: the mean is with NSP minus without."
@@ -103,6 +104,7 @@ def verdict_case(mean: float, error: float, critical: float, up: bool) -> dict:
         (ONE_ERROR, word(mean, error, 1, up)),
         (SIGN_ONLY, word(mean, 0, 0, up)),
         (BACKWARDS, word(-mean, error, critical, up)),
+        (NO_ABS, word(max(mean, 0), error, critical, up)),
     ]
     touches = abs(mean) == critical * error
     if touches:
@@ -123,6 +125,7 @@ def overlap_case(first: list[str], second: list[str]) -> dict:
         (OF_FIRST, shared / max(1, len(one))),
         (OF_FIRST, shared / max(1, len(other))),
         (MEAN_SIZE, shared / (len(one) + len(other))),
+        (MEAN_SIZE, 2 * shared / (len(one) + len(other))),
         (NUMBER, shared),
     ]
     return case(first, second, expected=expected, mistakes=mistakes)

@@ -23,10 +23,11 @@ ITEM = Item("L1", "Frozen features", "L1_frozen_features")
 
 HOWS = ("first", "mean", "last")
 DROPOUT = "Two calls differ: dropout is on. Put the model into evaluation mode."
+STACKED = "`layer_states` gives one tensor: stack the states of the layers."
 GRADIENT = "The states still carry a gradient: compute them under `torch.no_grad()`."
 BY_NAME = "Name the arguments (`attention_mask=…`): their order is not the same in all models."
 
-WEAK = "It finds fewer of the easy test labels than a probe can: standardise the features first."
+WEAK = "It misses easy labels that a probe finds: standardise training and test features alike."
 OWN = "The answer for a text depends on the other test texts: scale by the *training* features."
 BENT = "It tells apart what no straight line divides: use a linear classifier."
 INDEX = "Those are numbers of classes, 0, 1, …; asked for are the labels as they were given."
@@ -44,12 +45,14 @@ EQUAL = "All are equal; different features cannot all give the same accuracy."
 def check_states(student: Student, case: Case) -> None:
     """Compare states at the real tokens of a tiny model that was left in training mode."""
     try:
-        got = array(called(student, "layer_states", case), "`layer_states`")
+        found = called(student, "layer_states", case)
+        got = array(found, "`layer_states`")
     except Wrong as wrong:
         require("AttributeError" not in wrong.hint, BY_NAME, wrong.detail)
         raise
     shape, states = case["expected"]
     compare(list(got.shape), shape["expected"], shape["mistakes"], what=shape["what"])
+    require(isinstance(found, np.ndarray), STACKED)
     again = array(student.call("layer_states", *case["args"]), "`layer_states`", got.shape)
     real = case["args"][2].numpy().astype(bool)
     require(same(got := got[:, real], again[:, real]), DROPOUT)

@@ -29,6 +29,7 @@ TWIN_SAME = "The weights are those of the model you were given: a copy is no ran
 TWIN_SIZE = "The twin has another number of parameters: build it from the model's own `config`."
 TWIN_SHAPE = "A matrix of the twin has another shape: build it from the model's own `config`."
 TWIN_SHUFFLED = "Your weights are as large as the trained ones: shuffled or perturbed, not fresh."
+TWIN_LARGE = "Fresh weights are small (about 0.02): build the twin from the model's own `config`."
 TWIN_ZERO = "All weights are equal: such units can never become different from each other."
 TWIN_NORM = "Fresh norms are 1 and biases 0: build the twin from the model's own `config`."
 TWIN_CHANGED = "Your function changes the model that it was given; make a new one."
@@ -74,6 +75,7 @@ def check_twin(student: Student, case: Case) -> None:
             continue
         require(not same(after, before), TWIN_SAME)
         require(after.std() > 1e-4, TWIN_ZERO)
+        require(after.std() < 2 * before.std(), TWIN_LARGE)
         require(after.std() < 0.1, TWIN_SHUFFLED)
 
 

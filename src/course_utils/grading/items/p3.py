@@ -25,7 +25,7 @@ from course_utils.grading.recorded import drawn_rows, guesses, number, record, s
 
 ITEM = Item("P3", "Classification as generation", "P3_classification_as_generation")
 
-LOST_TEXT = "The prompt does not hold the text to classify."
+LOST_TEXT = "The prompt does not hold the text to classify, whole and unchanged."
 NO_CUE = "Close every prompt with the same cue, after the text: it asks for the answer."
 SPACE = "The prompt ends in white space, which GPT's pieces carry *before* a word: leave it out."
 NO_SPACE = "A label word begins with the space that separates it from the prompt."
@@ -37,6 +37,7 @@ GOOD = {"good", "great", "positive", "excellent", "wonderful", "yes", "love", "b
 BAD = {"bad", "terrible", "negative", "awful", "horrible", "no", "hate", "worst", "sad", "poor"}
 JOINED = "Prompt and word are cut otherwise together than apart: no piece may cross the border."
 
+BATCH = "`collate_answers` gives a dictionary of three tensors: {}."
 AS_MANY = "Every id needs a label of its own; -100 where nothing is predicted."
 DROPOUT = "Two calls differ: dropout is on. Put the model into evaluation mode."
 NUMBERS = "The numbers of the labels are 0, 1, … up to one less than there are labels."
@@ -87,7 +88,8 @@ def check_collate(student: Student, case: Case) -> None:
     """Compare three tensors; more padding than needed is as good, if nothing reads it."""
     got = called(student, "collate_answers", case)
     keys = [piece["what"] for piece in case["expected"]]
-    require(isinstance(got, dict) and set(keys) <= got.keys(), f"It lacks one of {keys}.")
+    fits = isinstance(got, dict) and all(isinstance(got.get(key), np.ndarray) for key in keys)
+    require(fits, BATCH.format(", ".join(keys)))
     mask = as_array(got["attention_mask"])
     if mask is not None and mask.dtype == bool:  # as good as one of 0 and 1
         got["attention_mask"] = mask.astype(int)
