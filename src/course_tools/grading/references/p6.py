@@ -19,6 +19,9 @@ SPECIAL = "Special tokens are chosen, too; leave those of `special_ids` alone."
 UNCHANGED = "A chosen token that stays as it is has a label, too: the model must not know which."
 EVERYWHERE = "Tokens that were not chosen have the label -100: nothing is predicted there."
 ZERO = "Where nothing is predicted the label is -100; 0 is the id of a token."
+ONLY_MASKED = "Every chosen token has a label, also one that became random or stays as it is."
+SWAPPED = "The order is (inputs, labels): yours is the other way round."
+FIXED = "The shares are an argument of the function; yours are always 80% and 10%."
 CORRUPTED = "The labels are the tokens as they were, not what stands there now."
 FEW_RANDOM = "Of the chosen, those with `v` from the first share up to the sum of both are random."
 ALL_MASKED = "All chosen tokens become [MASK]: what do the two shares say?"
@@ -34,6 +37,7 @@ ALL_SEEN = "Every token reads every other one in yours: nothing is hidden from i
 
 UNSCALED = "The scores are divided by the square root of the width of a query."
 BY_WIDTH = "The scores are divided by the square root of the width, not by the width itself."
+BY_KEYS = "The width in the formula is the last axis of `q`, not the number of keys."
 ALL_WIDTH = "The width in the formula is that of one head: the last axis of `q`."
 AFTER = "Forbidden scores go before the softmax: after it, the weights no longer sum to 1."
 AS_ZERO = "A forbidden score is −∞; a score of 0 has the weight of exp(0)."
@@ -48,10 +52,14 @@ DROPPED = "In the source, a sentinel stands where a span was."
 NO_END = "Source and target end with `end_id`."
 WHOLE = "The target is what was taken out, with its sentinels; not the whole text."
 ONE_EACH = "One sentinel replaces a whole span, however long it is."
+REST = "What stands behind the last span belongs to the source, too."
+ONE_MORE = "The target ends with its last span: no further sentinel comes before the end id."
 INCLUSIVE = "A span holds `length` tokens, from `start` on."
 
 TOTAL = "That is the loss of the whole span; divide by its number of symbols."
 LEFT_ONLY = "That is the loss of a causal model; the symbol after the span is seen as well."
+BY_STEPS = "Divide by the k symbols of the span, not by k + 1."
+FIRST_TERM = "The symbol after the span is a prediction, too: the first term is (k + 1) h(1)."
 APART = "Written one after the other, each symbol is known when the next one is predicted."
 NO_SPAN = "h(k) is k steps; between the symbols on both sides of a span there are k + 1."
 
@@ -93,6 +101,8 @@ def masking_case(
         (OTHERS, complement[0]),
         (ALL_TOKENS, masked(x, u * 0, v, w, 1.0, shares, mask_id, special)[0]),
         (ALL_TOKENS, masked(x, u * 0, v, w, 1.0, shares, mask_id, [])[0]),
+        (SWAPPED, labels),
+        (FIXED, masked(x, u, v, w, rate, BERT, mask_id, special)[0]),
     ]
     of_labels = [
         (SPECIAL, all_chosen[1]),
@@ -101,6 +111,7 @@ def masking_case(
         (CORRUPTED, np.where(chosen, inputs, IGNORED)),
         (UNCHANGED, np.where(inputs != ids, ids, IGNORED)),
         (OTHERS, complement[1]),
+        (ONLY_MASKED, np.where(chosen & (inputs == mask_id), ids, IGNORED)),
     ]
     pieces = [
         piece("The table of inputs", inputs, of_inputs),
@@ -142,12 +153,14 @@ def attention_case(q: np.ndarray, k: np.ndarray, v: np.ndarray, allowed: np.ndar
         (UNSCALED, mixed(np.where(allowed, raw, -np.inf)) @ v),
         (BY_WIDTH, mixed(np.where(allowed, raw / width, -np.inf)) @ v),
         (ALL_WIDTH, mixed(np.where(allowed, raw / math.sqrt(width * heads), -np.inf)) @ v),
+        (BY_KEYS, mixed(np.where(allowed, raw / math.sqrt(k.shape[-2]), -np.inf)) @ v),
         (AFTER, (mixed(scaled) * allowed) @ v),
         (AS_ZERO, mixed(np.where(allowed, scaled, 0.0)) @ v),
         (AS_ZERO, mixed(scaled * allowed) @ v),
     ]
     if not allowed.all():
-        mistakes.append((OPPOSITE, mixed(np.where(allowed, -np.inf, scaled)) @ v))
+        opposite = mixed(np.where(allowed, -np.inf, scaled))
+        mistakes += [(OPPOSITE, opposite @ v), (OPPOSITE, np.nan_to_num(opposite) @ v)]
     if q.shape == k.shape:
         mistakes.append((QUERIES, mixed(bare, axis=-2) @ v))
     args = (*map(single, (q, k, v)), torch.tensor(allowed))
@@ -183,6 +196,7 @@ def span_case(
     kept = [token for at, token in enumerate(ids) if at not in taken]
     masked_each = [of_token.get(at, token) for at, token in enumerate(ids)]
     closed = [*source, end], [*target, end]
+    until = starts[-1] + lengths[-1] if starts else 0
     mistakes = [
         (UPWARDS, [[*upwards[0], end], [*upwards[1], end]]),
         (ONE_SENTINEL, [[*same[0], end], [*same[1], end]]),
@@ -193,6 +207,8 @@ def span_case(
         (NO_END, [closed[0], target]),
         (WHOLE, [closed[0], [*ids, end]]),
         (ONE_EACH, [[*masked_each, end], closed[1]]),
+        (REST, [[*source[: len(source) - len(ids) + until], end], closed[1]]),
+        (ONE_MORE, [closed[0], [*target, first - count, end]]),
         (INCLUSIVE, [[*longer[0], end], [*longer[1], end]]),
     ]
     args = (list(ids), list(starts), list(lengths), first, end)
@@ -207,6 +223,8 @@ def bound_case(h: np.ndarray, length: int) -> dict:
         (TOTAL, whole),
         (LEFT_ONLY, h[1]),
         (APART, float(np.mean(each))),
+        (BY_STEPS, whole / (length + 1)),
+        (FIRST_TERM, (length * h[1] - h[length + 1]) / length),
         (NO_SPAN, (length * h[1] - h[length]) / length),
         (NO_SPAN, ((length + 1) * h[1] - h[length]) / length),
     ]
