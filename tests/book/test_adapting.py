@@ -38,6 +38,21 @@ CHOSEN = [
     "tests/tools/test_house.py",
 ]
 
+# slow ones, or single ones of long files, that once took the course's own content for a rule
+SINGLE = [
+    "tests/book/test_predictions.py",
+    "tests/data/test_hub_server.py::test_all_is_pinned_to_a_commit",
+    "tests/data/test_hub_server.py::test_this_hub_has_all_that_the_table_names",
+    "tests/grading/test_grading.py::test_the_bank_is_large_enough",
+    "tests/grading/test_grading.py::test_exercises_are_exactly_what_the_solutions_give",
+    "tests/grading/test_grading.py::test_an_exercise_holds_nothing_of_its_solution",
+    "tests/grading/test_grading_bench.py::test_the_guide_shows_the_self_test_of_every_bank_as_it_is",
+    "tests/tools/test_commands.py::test_readme_is_short_and_its_files_exist",
+    "tests/web/test_browser.py::test_index_leads_to_the_welcome_page",
+    "tests/web/test_browser.py::test_the_first_page_leads_on",
+    "tests/web/test_browser.py::test_formulas_are_set_and_fit_a_phone[chapters/09_6_further.html]",
+]
+
 
 @pytest.fixture(scope="module")
 def fork(tmp_path_factory):
@@ -123,6 +138,7 @@ def test_the_fork_passes_what_the_course_passes(fork, built):
     words = ["-n", "0", "-m", "not slow and not browser", *CHOSEN]
     succeeded(run_tests(fork[0], *words))
     succeeded(run_tests(fork[0], "-n", "0", "-m", "slow", "tests/book/test_findable.py"))
+    succeeded(run_tests(fork[0], "-n", "0", *SINGLE))
 
 
 @pytest.mark.slow
