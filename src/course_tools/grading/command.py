@@ -19,8 +19,10 @@ from course_utils.grading.item import Item
 from course_utils.grading.items import all_items
 
 BANKS, BLIND = Path("tests/grading/answers"), Path("tests/grading/blind")
-COLUMNS = ("Exercise", "Marks", "Wrong answers", "Caught", "Right answers", "Full marks")
-COLUMNS += ("Blind answers", "Caught", "Mistake named", "Place named")
+COLUMNS = (
+    *("Exercise", "Marks", "Wrong answers", "Caught", "Right answers", "Full marks"),
+    *("Blind answers", "Caught", "Mistake named", "Place named"),
+)
 HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 
 
