@@ -95,7 +95,7 @@ def test_an_exercise(fork, built):
     blank = (root / "exercises/X1_perplexity.ipynb").read_text("utf-8")
     assert "your code here" in blank and "math.exp(loss)" not in blank
     assert f"git+{MINE}@main" in blank
-    assert "| X1 | 2 | 1 | 1 | 1 | 1 |" in said["an exercise"]
+    assert "| X1 | 2 | 1 | 1 | 1 | 1 | 0 | 0 | 0 | 0 |" in said["an exercise"]
     assert "Every answer got what it deserves." in said["an exercise"]
     assert (built / "exercises/X1_perplexity.html").is_file()
 
