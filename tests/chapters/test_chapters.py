@@ -114,6 +114,11 @@ def test_pitfalls_are_broken_and_fixed(chapter):
     assert chapter.prose.count("> **Pitfall") >= 2
 
 
+def test_no_sentence_is_a_row_of_the_table_above_it(chapter):
+    """Markdown takes a line right below a table for one more row: a blank line ends a table."""
+    assert re.findall(r"^\|.*\|\n(?!\||\n)(.+)", chapter.prose, re.MULTILINE) == []
+
+
 def test_reading_time_is_about_what_it_says(chapter):
     minutes = int(re.search(r"Reading: about (\d+) minutes", chapter.prose).group(1))
     text = re.sub(r"\$[^$]*\$|\{cite:.\}`[^`]*`", "x", chapter.prose)
