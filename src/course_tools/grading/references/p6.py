@@ -263,7 +263,7 @@ def public() -> dict[str, list[dict]]:
     """Batches, masks and spans of a few tokens."""
     rng, shape = np.random.default_rng(0), (3, 9)
     ids = text_ids(rng, shape)
-    q, k, v = rng.normal(size=(3, 2, 2, 5, 4)) * 1.5
+    q, k, v = rng.normal(size=(3, 2, 2, 4, 3)) * 1.5
     chain = table_of(np.array([[0.9, 0.1], [0.4, 0.6]]), 8)
     text = list(range(10, 22))
     return {
@@ -277,8 +277,8 @@ def public() -> dict[str, list[dict]]:
         ],
         "P6.2": [causal_case(3), causal_case(1)],
         "P6.3": [
-            attention_case(q, k, v, np.tril(np.ones((5, 5), bool))),
-            attention_case(q[:, :, :3], k, v, np.ones((3, 5), bool)),
+            attention_case(q, k, v, np.tril(np.ones((4, 4), bool))),
+            attention_case(q[:, :, :3], k, v, np.ones((3, 4), bool)),
         ],
         "P6.4": [
             span_case(text, [3, 8], [2, 1]),
