@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from judged_here import here
+from project_copy import ROOM
 
 from course_tools.grading import cases, exercises, people, references, report, selftest
 from course_tools.grading.collect import Found, owner, safe
@@ -119,8 +120,8 @@ def test_the_blank_exercise_gets_nothing(item):
 @each_item
 def test_the_bank_is_large_enough(item):
     bank = selftest.load_bank(BANKS, item)
-    assert sum(bool(answer.loses) for answer in bank) >= item.points / 2
-    assert sum(not answer.loses for answer in bank) >= min(3, len(item.parts))
+    assert sum(bool(answer.loses) for answer in bank) >= (1 if ROOM else 8)
+    assert sum(not answer.loses for answer in bank) >= (1 if ROOM else 3)
     parts = {part.name for part in item.parts.values() if not part.is_text}
     assert parts <= {part for answer in bank for part in answer.loses}, "each part is lost by some"
 
@@ -280,7 +281,7 @@ def test_every_mutant_of_the_reference_loses_marks(item):
             tried += 1
             if survives(item, name, changed):
                 survivors.append(f"{what} in {source.splitlines()[0]}")
-    assert tried >= 2 * len(item.parts) - 2
+    assert ROOM or tried >= 8  # a fork may add an exercise of one line
     known = EXPLAINED.get(item.name, {})
     assert not [s for s in survivors if not any(why in s for why in known)], survivors
 
@@ -391,7 +392,8 @@ def test_an_exercise_holds_nothing_of_its_solution(path):
     book = nbformat.reads(blank, 4)
     there = lines("\n".join(cell.source for cell in book.cells))
     answers, secrets, given = parted(path)
-    assert answers - given
+    least = 1 if ROOM else 5  # a fork may add an exercise of one line
+    assert len(answers - given) >= least and (ROOM or len(secrets - given) >= least)
     assert not (answers | secrets) - given & there  # what everybody is given may be used again
     assert len(answers & given) <= len(answers) / 5
     assert "SOLUTION" not in blank and "HIDDEN" not in blank
