@@ -19,7 +19,7 @@ SETTINGS: dict[str, Any] = {
     "models": ["bert-mini", "gpt-mini", "t5-mini"],
     "learning_rates": [3e-4, 1e-3],
     "seeds": 3,
-    "checkpoints": 3,  # pre-training runs of each model; seed s takes number s modulo this
+    "checkpoints": 1,  # pre-training runs of each model; seed s takes number s modulo this
     "runs": "runs",
     "examples": 3000,  # at most, of each part
     "epochs": 3,
