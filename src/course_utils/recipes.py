@@ -99,8 +99,13 @@ RECIPES: dict[str, Recipe] = {
         "causal_lm",
         lengths=(127,),
         step_tokens=4032,
-        settings={**_STEADY, "steps": 6_400, "learning_rate": 4e-3, "embedding_rate": 5.0,
-                  "optimizer": "muon"},
+        settings={
+            **_STEADY,
+            "steps": 6_400,
+            "learning_rate": 4e-3,
+            "embedding_rate": 5.0,
+            "optimizer": "muon",
+        },
         shares=_TEXT,
     ),
     "t5-mini": Recipe(

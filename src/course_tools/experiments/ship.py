@@ -59,7 +59,10 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
     lines = [
         ["command", f"`course pretrain {name} --seed {seed}`"],
         ["text", facts["data"] + "; every tenth document is held out"],
-        ["times a pass reads each source", ", ".join(f"{k} {n:g}" for k, n in facts["shares"].items())],
+        [
+            "times a pass reads each source",
+            ", ".join(f"{k} {n:g}" for k, n in facts["shares"].items()),
+        ],
         ["tokenizer", "the course's: byte-level BPE, 4,096 pieces"],
         ["objective", f"{facts['objective'].replace('_', ' ')} {facts['options'] or ''}".strip()],
         [
