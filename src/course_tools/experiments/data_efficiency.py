@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {
     "seeds": 3,
     "runs": "runs",
     "learning_rate": 1e-3,  # of bert-mini
+    "embedding_rate": 10.0,
     "epochs": 3,
     "steps": 60,  # of bert-mini, at least
     "max_length": 48,  # pieces of MiniLM
@@ -60,7 +61,8 @@ def measure(settings: dict[str, Any], model: str, size: int, seed: int) -> dict[
         steps = max(settings["steps"], round(settings["epochs"] * len(drawn) / 32))
         chosen, few = data["train"][drawn], labelled("movies", "validation", 32)
         epochs = steps / -(-len(drawn) // 32)
-        how = {"epochs": epochs, "learning_rate": settings["learning_rate"], "evaluations": 1}
+        how = {key: settings[key] for key in ("learning_rate", "embedding_rate")}
+        how |= {"epochs": epochs, "evaluations": 1}
         found = share_right(fit(begin, chosen, few, seed, **how)[0], data["test"][:])
     return {
         "examples": len(drawn),

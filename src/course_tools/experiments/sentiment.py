@@ -21,6 +21,7 @@ SETTINGS: dict[str, Any] = {
     "examples": None,
     "epochs": 3,
     "learning_rate": 1e-3,
+    "embedding_rate": 10.0,
 }
 TINY = {"seeds": 1, "runs": "", "examples": 32, "epochs": 1}
 
@@ -34,7 +35,7 @@ def measure(settings: dict[str, Any], seed: int) -> dict[str, Any]:
     """Fine-tune once, keep the weights in the run's folder, and read the test sentences once."""
     parts = ("train", "validation", "test")
     sentences = {part: labelled("movies", part, settings["examples"]) for part in parts}
-    how = {key: settings[key] for key in ("epochs", "learning_rate")}
+    how = {key: settings[key] for key in ("epochs", "learning_rate", "embedding_rate")}
     start = pretrained_mini(settings, "bert-mini", 0)
     model, _ = fit(start, sentences["train"], sentences["validation"], seed, evaluations=1, **how)
     weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
