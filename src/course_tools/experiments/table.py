@@ -19,6 +19,7 @@ from course_tools.experiments import (
     intent_slots,
     legibility,
     masking,
+    own_transfer,
     pretraining,
     scaling,
     sentiment,
@@ -119,6 +120,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "transfer": _row(
         transfer, "F6: MiniLM fine-tuned in full, from scratch and frozen, by number of labels", 240
+    ),
+    "own-transfer": _row(
+        own_transfer, "the three minis with few labels, pre-trained and random, on three tasks", 60
     ),
     "facts": _row(facts, "clozes on capitals and continents, by MiniLM's masked head", 1),
     "legibility": _row(
