@@ -58,7 +58,7 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
     machine = f"{records.conditions()['machine']}; {facts['machine']}; torch {torch}"
     lines = [
         ["command", f"`course pretrain {name} --seed {seed}`"],
-        ["text", facts["data"] + "; every tenth document is held out"],
+        ["text", facts["data"] + "; without its held-out documents"],
         [
             "times a pass reads each source",
             ", ".join(f"{k} {n:g}" for k, n in facts["shares"].items()),
@@ -72,8 +72,9 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
         ],
         [
             "rows",
-            f"of {', then '.join(map(str, rows['lengths']))} tokens, each for as many steps; "
-            f"about {rows['step_tokens']:,} tokens a step",
+            f"of {', then '.join(map(str, rows['lengths']))} tokens"
+            + ", each for as many steps" * (len(rows["lengths"]) > 1)
+            + f"; about {rows['step_tokens']:,} tokens a step",
         ],
         ["parameters", f"{facts['parameters']:,}"],
         ["tokens", f"{facts['tokens']:,} read or written, {facts['predicted']:,} predicted"],
@@ -96,4 +97,5 @@ def _seeds(name: str) -> list[list[str]]:
         return []
     run = records.load("pretraining")["results"]["models"][name]
     count = len(run["validation_loss"]["values"])
-    return [["over seeds", f"{plus_minus(run['validation_loss'], 3)} nats ({count} seeds)"]]
+    told = f"{plus_minus(run['validation_loss'], 3)} nats ({count} seeds)"
+    return [["over seeds", told]] if count > 1 else []
