@@ -1,6 +1,6 @@
 """The recipe of each pre-training run: as many tries for each paradigm, and the best one is taken.
 
-Every try of a paradigm has the same number of steps, about 1.2e13 FLOPs, a twentieth of its full run.
+Every try of a paradigm has the same number of steps: 1.2e13 FLOPs, a twentieth of its full run.
 What is tried: the highest learning rate, how many times that rate the token embedding gets,
 whether rows grow from ten tokens to 126 or are all long, and Muon for the matrices of the blocks.
 """
