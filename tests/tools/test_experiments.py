@@ -102,15 +102,13 @@ def rounded(content: object) -> object:
 # -- every experiment ------------------------------------------------------------------------
 
 LONG = {  # even when tiny
-    "transfer", "own-transfer", "pretraining", "yardsticks", "data-efficiency", "facts",
-}  # fmt: skip
     "transfer",
     "own-transfer",
     "pretraining",
     "yardsticks",
     "data-efficiency",
     "facts",
-}  # even when tiny
+}
 ALIVE = [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in EXPERIMENTS]
 
 
