@@ -79,6 +79,7 @@ def _t5(num_layers: int, **sizes: Any) -> Callable[[Any], T5]:
 _STEADY = {"schedule": "cosine", "final_fraction": 0.1, "warmup_steps": 300}
 _STEADY |= {"mixed_precision": "bf16"}
 _STEADY |= {"log_every": 20, "validate_every": 200, "checkpoint_every": 500}
+_MUON = {"optimizer": "muon", "learning_rate": 4e-3, "embedding_rate": 5.0}
 # Shares of the sources of the text: speeches three times for each time that they are there.
 _TEXT = {"sotu": 3.0, "verse": 0.5, "factbook": 1.0}
 _TEXT |= {"films": 1.0, "tweets": 1.0, "products": 1.0, "editorials": 1.0}
@@ -99,13 +100,7 @@ RECIPES: dict[str, Recipe] = {
         "causal_lm",
         lengths=(127,),
         step_tokens=4032,
-        settings={
-            **_STEADY,
-            "steps": 6_400,
-            "learning_rate": 4e-3,
-            "embedding_rate": 5.0,
-            "optimizer": "muon",
-        },
+        settings={**_STEADY, **_MUON, "steps": 6_400},
         shares=_TEXT,
     ),
     "t5-mini": Recipe(
