@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from course_utils.data.batches import derive_seed
+from course_utils.data.sources import SHARES
 from course_utils.models import T5, Bert, BertConfig, Gpt, GptConfig, T5Config
 
 # 1.3M weights hardly overfit 12 MB
@@ -80,9 +81,6 @@ _STEADY = {"schedule": "cosine", "final_fraction": 0.1, "warmup_steps": 300}
 _STEADY |= {"mixed_precision": "bf16"}
 _STEADY |= {"log_every": 20, "validate_every": 200, "checkpoint_every": 500}
 _MUON = {"optimizer": "muon", "learning_rate": 4e-3, "embedding_rate": 5.0}
-# Shares of the sources of the text: speeches three times for each time that they are there.
-_TEXT = {"sotu": 3.0, "verse": 0.5, "factbook": 1.0}
-_TEXT |= {"films": 1.0, "tweets": 1.0, "products": 1.0, "editorials": 1.0}
 # Rates and rows: among the best of ten tries for each (`course run pretraining-tries`).
 # Steps differ so that FLOPs do not: 2.3e14 each.
 RECIPES: dict[str, Recipe] = {
@@ -92,7 +90,7 @@ RECIPES: dict[str, Recipe] = {
         wrapped=True,
         options={"rate": 0.2},
         settings={**_STEADY, "steps": 18_900, "learning_rate": 1e-3, "embedding_rate": 20.0},
-        shares=_TEXT,
+        shares=SHARES,
     ),
     # one token more than the others: the first of a row is read, never predicted
     "gpt-mini": Recipe(
@@ -101,13 +99,13 @@ RECIPES: dict[str, Recipe] = {
         lengths=(127,),
         step_tokens=4032,
         settings={**_STEADY, **_MUON, "steps": 6_400},
-        shares=_TEXT,
+        shares=SHARES,
     ),
     "t5-mini": Recipe(
         _t5(4, **MINI | {"intermediate_size": 416}),  # cross-attention costs weights
         "span_corruption",
         settings={**_STEADY, "steps": 29_200, "learning_rate": 1e-3, "embedding_rate": 60.0},
-        shares=_TEXT,
+        shares=SHARES,
     ),
 }
 

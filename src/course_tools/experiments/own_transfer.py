@@ -8,17 +8,17 @@ is chosen on validation sentences, of a draw that is used for nothing else.
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from course_tools.experiments.data_efficiency import band, majority
+from course_tools.experiments.data_efficiency import majority
 from course_tools.experiments.small import crossed, dataset, labelled
-from course_tools.experiments.transfer import gain, regression, word_counts
+from course_tools.experiments.transfer import best_try, compared, regression, word_counts
 from course_utils import minis
 from course_utils.data.examples import draw
 from course_utils.minis import checksum, fit, pretrained_mini, random_start, share_right
 from course_utils.recipes import RECIPES
-from course_utils.writing import read_json, write_json
 
 QUESTION = """Does a mini of ours learn a task better from its pre-trained weights than from random
 ones, when labels are few?"""
@@ -78,12 +78,13 @@ def measure(
     if model == BAG:
         features = word_counts(task, 0, chosen["text"], test["text"])
         return found | {"test_accuracy": regression(*features, chosen["label"], test["label"])}
-    rates = best_rates(settings, task, model)
+    train = partial(accuracy, settings, task, model)
+    rates = best_try(settings, task, model, settings["rates"], train)
     name, start = model.split(", ")
     return found | {
         "rates": rates,
         "checkpoint": checksum(settings, name, 0) if start == "pre-trained" else "",
-        "test_accuracy": accuracy(settings, task, model, chosen, test, rates, seed),
+        "test_accuracy": train(rates, chosen, test, seed),
     }
 
 
@@ -91,9 +92,9 @@ def accuracy(
     settings: dict[str, Any],
     task: str,
     model: str,
+    rates: Sequence[float],
     chosen: dict[str, list],
     judge: dict[str, list],
-    rates: list[float],
     seed: int,
 ) -> float:
     """Train all weights of a model on the chosen sentences; its accuracy on the others."""
@@ -107,40 +108,9 @@ def accuracy(
     return share_right(fit(begin, chosen, few, seed, words, evaluations=1, **how)[0], judge, words)
 
 
-def best_rates(settings: dict[str, Any], task: str, model: str) -> list[float]:
-    """The rates with the highest accuracy on validation sentences; tried once, then read."""
-    place = Path(settings["folder"]) / f"rates/{task} {model}.json"
-    if not place.is_file():
-        how, data = settings["tuning"], dataset(task)
-        chosen = data["train"][draw(len(data["train"]), how["size"], how["seed"])]
-        judge = labelled(task, "validation", how["sentences"])
-        scores = [
-            accuracy(settings, task, model, chosen, judge, rates, how["seed"])
-            for rates in settings["rates"]
-        ]
-        write_json(place, {"rates": settings["rates"], "validation_accuracy": scores})
-    tried = read_json(place)
-    pairs = zip(tried["validation_accuracy"], tried["rates"], strict=True)
-    return max(pairs)[1]
-
-
 def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
     """For each task, model and n: the accuracies; and what pre-training gains, draw by draw."""
-    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
-    for trial in trials:
-        groups.setdefault((trial["task"], trial["model"], trial["examples"]), []).append(trial)
-    points = [
-        {"task": task, "model": model, "examples": size}
-        | band([t["test_accuracy"] for t in group], group[0]["majority"])
-        for (task, model, size), group in groups.items()
-    ]
-    gains = [
-        {"task": task, "model": model.split(", ")[0], "examples": size}
-        | gain(group, groups[task, model.replace("pre-trained", "random"), size])
-        for (task, model, size), group in groups.items()
-        if model.endswith("pre-trained")
-    ]
-    return {"points": points, "gains": gains}
+    return compared(trials, "pre-trained", "random")
 
 
 def clear(gains: list[dict[str, Any]]) -> bool:
