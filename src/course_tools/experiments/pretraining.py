@@ -36,7 +36,6 @@ SETTINGS: dict[str, Any] = {
     "runs": "runs",
     "changes": {},  # to the recipes
 }
-COSTS = ("predicted", "flops", "seconds")
 TOTALS = ("step", "tokens", "predicted", "flops")
 TINY = {
     "models": ["bert-mini", "gpt-mini"],

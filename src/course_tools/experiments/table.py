@@ -22,7 +22,6 @@ from course_tools.experiments import (
     own_transfer,
     pretraining,
     scaling,
-    sentiment,
     spans,
     transfer,
     tries,
@@ -106,9 +105,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "intent-slots": _without_claim(
         intent_slots, "flight booking: intent and slots together, α from 0 to 1", 4
-    ),
-    "sentiment": _without_claim(
-        sentiment, "a fine-tuned bert-mini and a lexicon on the movie sentences", 2
     ),
     "counting": _row(
         counting, "n-grams of 1 to 5 pieces on speeches and mixture; tokenizers by bits a byte", 20
