@@ -1025,7 +1025,7 @@ def test_tree(figure):
 
 # -- one sentence, three models --------------------------------------------------------------
 
-START = "We trust the United States."
+START = "The people of the United States."
 
 
 class Seen:
@@ -1209,9 +1209,10 @@ def test_a_cell_says_its_number(playground):
     step(fig, "attention")
     panel = fig.root.locator(".panel").nth(1)
     panel.locator("li").nth(2).locator("i").nth(1).hover()
-    assert re.match(r"“·trust”: attends to “We” with [\d.]+%", panel.locator(".told").inner_text())
-    assert panel.locator("li.seen .name").inner_text() == "We"
-    panel.locator("li").nth(2).locator("i").nth(4).hover()
+    told = panel.locator(".told").inner_text()
+    assert re.match(r"“·people”: attends to “The” with [\d.]+%", told)
+    assert panel.locator("li.seen .name").inner_text() == "The"
+    panel.locator("li").nth(2).locator("i").nth(5).hover()
     assert "may not attend to “·United”" in panel.locator(".told").inner_text()
     step(fig, "mask")
 
