@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {
     "steps": {"bert-mini": 815, "gpt-mini": 640, "t5-mini": 1265},
     "sources": ["sotu"],
 }
-TINY = {"names": ["gpt-mini"], "tries": [[1e-3, 1.0, False]], "steps": {"gpt-mini": 2}}
+TINY = {"names": ["gpt-mini"], "tries": [[4e-3, 5.0, False, "muon"]], "steps": {"gpt-mini": 2}}
 KEYS = ("learning_rate", "embedding_rate", "growing", "optimizer")
 
 
