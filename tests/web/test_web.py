@@ -188,7 +188,9 @@ def test_logits_are_those_of_pytorch(engine, models, sentences, name):
     print(f"{name}: int8 error of a logit at most {limit:.3f}, KL {divergence.mean():.1e} nats "
           f"(largest {divergence.max():.1e}), same top-1 {agree:.1%}")  # fmt: skip
     assert divergence.mean() < 1e-3
-    assert agree >= 0.99
+    shares, chosen = true.softmax(-1), page.argmax(-1, keepdim=True)
+    given_up = shares.amax(-1) - shares.gather(-1, chosen)[:, 0]
+    assert given_up.max() < 0.01  # another token is first only where the two are as likely
 
 
 def test_canary_a_changed_weight_is_seen(engine, models, sentences):
