@@ -19,6 +19,7 @@ from course_utils.recipes import RECIPES, seeded
 from course_utils.training.finetune import Examples, finetune, loss_and_accuracy, make_batch
 from course_utils.training.loop import TrainResult
 
+Rows = Mapping[str, Sequence]  # "text" and "label"
 WORDS = (" bad", " good")  # what a T5 writes for the labels 0 and 1
 MAX_LENGTH = 64  # tokens; the longest sentences lose their end
 
@@ -63,7 +64,7 @@ def with_label_head(model: nn.Module, num_labels: int, seed: int) -> nn.Module:
     return seeded(lambda: SequenceClassifier(model, num_labels, dropout=0.1), seed)
 
 
-def encode_sentences(model: nn.Module, rows: Mapping[str, Sequence]) -> Examples:
+def encode_sentences(model: nn.Module, rows: Rows, words: Sequence[str] = WORDS) -> Examples:
     """Texts and labels as a model reads them: [CLS] x [SEP]; x `<eos>`; for T5 a word to write.
 
     GPT reads its label off the `<eos>`, the only token that has seen the whole sentence.
@@ -72,8 +73,8 @@ def encode_sentences(model: nn.Module, rows: Mapping[str, Sequence]) -> Examples
     end = tokenizer.eos_token_id
     ids = [row[: MAX_LENGTH - 2] for row in plain_ids(tokenizer, rows["text"])]
     if isinstance(model, T5):
-        words = [[*row, end] for row in plain_ids(tokenizer, WORDS)]
-        return Examples([[*row, end] for row in ids], [words[label] for label in rows["label"]])
+        answers = [[*row, end] for row in plain_ids(tokenizer, words)]
+        return Examples([[*row, end] for row in ids], [answers[label] for label in rows["label"]])
     first, last = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     wrapped = isinstance(model, Bert)
     wrap = [[first, *row, last] if wrapped else [*row, end] for row in ids]
@@ -82,13 +83,14 @@ def encode_sentences(model: nn.Module, rows: Mapping[str, Sequence]) -> Examples
 
 def fit(
     model: nn.Module,
-    train: Mapping[str, Sequence],
-    validation: Mapping[str, Sequence],
+    train: Rows,
+    validation: Rows,
     seed: int,
+    words: Sequence[str] = WORDS,
     **settings: Any,
 ) -> tuple[nn.Module, TrainResult]:
     """Fine-tune a whole mini on labelled sentences; the model with its head, and the run."""
-    parts = [encode_sentences(model, rows) for rows in (train, validation)]
+    parts = [encode_sentences(model, rows, words) for rows in (train, validation)]
     model = with_label_head(model, 1 + max(train["label"]), seed)
     result = finetune(
         model,
@@ -104,9 +106,9 @@ def fit(
 
 
 @torch.no_grad()
-def share_right(model: nn.Module, rows: Mapping[str, Sequence]) -> float:
+def share_right(model: nn.Module, rows: Rows, words: Sequence[str] = WORDS) -> float:
     """Share of sentences labelled right; of T5, of words written right."""
-    examples = encode_sentences(getattr(model, "backbone", model), rows)
+    examples = encode_sentences(getattr(model, "backbone", model), rows, words)
     pad = load_tokenizer("course").pad_token_id
     batches = [make_batch(model, examples, part, pad) for part in by_length(examples.ids, 64)]
     return loss_and_accuracy(model.eval(), batches, "test")["test_accuracy"]

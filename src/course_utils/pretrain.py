@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from course_utils.data.batches import derive_seed, generator_at, rows_at
+from course_utils.data.batches import generator_at, rows_at
 from course_utils.data.sources import load_corpus, mixture, split
 from course_utils.data.text import text_rows
 from course_utils.data.tokenizers import load_tokenizer
 from course_utils.models import T5, Bert, Gpt
 from course_utils.objectives import OBJECTIVES, Batch
-from course_utils.recipes import Recipe, recipe
+from course_utils.recipes import Recipe, recipe, seeded
 from course_utils.training.loop import TrainResult, objective_loss, train, validator
 from course_utils.training.optim import TrainConfig
 from course_utils.writing import write_json
@@ -64,9 +64,7 @@ def pretrain(
     """
     row, tokenizer = recipe(name, seed=seed, **changes), tokenizer or load_tokenizer("course")
     learn, held_out, origin = (*documents, "given") if documents else texts(row, seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed("weights", seed))
-        model = row.build(tokenizer)
+    model = seeded(lambda: row.build(tokenizer), seed)
     loss = objective_loss(OBJECTIVES[row.objective])
     validate = validator(held_out_batches(row, held_out, tokenizer), loss)
     batch_at, config = training_batches(row, learn, tokenizer), TrainConfig(**row.settings)

@@ -251,7 +251,7 @@ def test_the_switch(figure, source, rounded):
     figure.press("ee")
     figure.press("Ask the models")
     part = panel(figure).locator(".live-said")
-    part.get_by_text("What stood there is 2 pieces to it; the first, “coffee”").wait_for()
+    part.get_by_text("What stood there is 2 tokens to it; the first, “coffee”").wait_for()
     figure.still()
     figure.choose(WHO, "ours: BERT, 1.36M weights")
     figure.press("Ask the models")

@@ -188,7 +188,9 @@ def test_logits_are_those_of_pytorch(engine, models, sentences, name):
     print(f"{name}: int8 error of a logit at most {limit:.3f}, KL {divergence.mean():.1e} nats "
           f"(largest {divergence.max():.1e}), same top-1 {agree:.1%}")  # fmt: skip
     assert divergence.mean() < 1e-3
-    assert agree >= 0.99
+    shares, chosen = true.softmax(-1), page.argmax(-1, keepdim=True)
+    given_up = shares.amax(-1) - shares.gather(-1, chosen)[:, 0]
+    assert given_up.max() < 0.01  # another token is first only where the two are as likely
 
 
 def test_canary_a_changed_weight_is_seen(engine, models, sentences):
@@ -496,13 +498,13 @@ def test_pieces(figure):
     text = "<img src=x onerror=alert(1)> שלום 😀"
     fig.write("Your text", text)
     ids = load_tokenizer()(text)["input_ids"]
-    fig.said(f"{len(text.encode())} bytes, .* {len(ids)} pieces")
+    fig.said(f"{len(text.encode())} bytes, .* {len(ids)} tokens")
     assert fig.root.locator("small").all_inner_texts() == [str(i) for i in ids]
     assert fig.root.locator(".live-app img").count() == 0
     fig.write("Your text", "word " * 2000)  # 10,000 characters
     fig.said("The first 300 are shown")
     fig.write("Your text", "")
-    fig.said("0 bytes, 0 words, 0 pieces")
+    fig.said("0 bytes, 0 words, 0 tokens")
     fig.still()
 
 
@@ -518,16 +520,16 @@ def test_mask_and_guess(figure):
     assert fig.root.locator(".live-bars").nth(0).locator("li").count() == 5
     assert "Your “·will”" in fig.root.inner_text()
     fig.press("[MASK]")
-    fig.said("Choose a piece")
+    fig.said("Choose a token")
     fig.write("Sentence", "We agree.")
-    fig.said("Choose a piece to mask it")
+    fig.said("Choose a token to mask it")
     assert fig.root.get_by_label("Examples").input_value() == "own"
     fig.choose("Examples", "We have reduced the debt, and we will not ra…")
     assert "debt" in fig.root.get_by_label("Sentence", exact=True).input_value()
     fig.write("Sentence", "")
     fig.said("No text")
     fig.press("Ask the models")
-    fig.said("Mask a piece first")
+    fig.said("Mask a token first")
     fig.still()
 
 
@@ -551,16 +553,16 @@ def test_corruption(figure):
     fig = figure("corruption")
     for _ in range(3):
         fig.press("Draw 100 times")
-    fig.said("301 draws: 1,204 pieces chosen, 14.8% of all")
+    fig.said("301 draws: 1,204 tokens chosen, 14.8% of all")
     shares = fig.root.locator("tbody tr td:nth-of-type(2)").all_inner_texts()
     for share, expected in zip(shares, (80, 10, 10), strict=True):
         assert abs(float(share.rstrip("%")) - expected) < 4  # 1,204 draws: 4 standard deviations
     fig.slide("Share that is chosen", 5)
-    fig.said("1 draw: 11 pieces chosen")
+    fig.said("1 draw: 11 tokens chosen")
     fig.press("Draw again")
-    fig.said("2 draws: 22 pieces")
+    fig.said("2 draws: 22 tokens")
     fig.write("Your text", "")
-    fig.said("0 pieces chosen, none of all")
+    fig.said("0 tokens chosen, none of all")
     fig.still()
 
 
@@ -616,13 +618,13 @@ def test_a_quick_second_click_waits_for_the_first_answer(figure, models):
 @pytest.mark.parametrize(
     ("name", "label", "said"),
     [
-        ("mask-guess", "Sentence", "60 pieces"),
-        ("corruption", "Your text", "120 pieces"),
-        ("stepping", "Begin with", "100 pieces"),
-        ("attention", "Sentence", "18 pieces"),
-        ("spans", "Your text", "120 pieces"),
+        ("mask-guess", "Sentence", "60 tokens"),
+        ("corruption", "Your text", "120 tokens"),
+        ("stepping", "Begin with", "100 tokens"),
+        ("attention", "Sentence", "18 tokens"),
+        ("spans", "Your text", "120 tokens"),
         ("slots", "Sentence", "40 words"),
-        ("paradigms", "Your sentence", "10 pieces"),
+        ("paradigms", "Your sentence", "10 tokens"),
     ],
 )
 def test_what_is_not_read_is_said(playground, name, label, said):
@@ -1025,7 +1027,7 @@ def test_tree(figure):
 
 # -- one sentence, three models --------------------------------------------------------------
 
-START = "We trust the United States."
+START = "The people of the United States."
 
 
 class Seen:
@@ -1209,9 +1211,10 @@ def test_a_cell_says_its_number(playground):
     step(fig, "attention")
     panel = fig.root.locator(".panel").nth(1)
     panel.locator("li").nth(2).locator("i").nth(1).hover()
-    assert re.match(r"“·trust”: attends to “We” with [\d.]+%", panel.locator(".told").inner_text())
-    assert panel.locator("li.seen .name").inner_text() == "We"
-    panel.locator("li").nth(2).locator("i").nth(4).hover()
+    told = panel.locator(".told").inner_text()
+    assert re.match(r"“·people”: attends to “The” with [\d.]+%", told)
+    assert panel.locator("li.seen .name").inner_text() == "The"
+    panel.locator("li").nth(2).locator("i").nth(5).hover()
     assert "may not attend to “·United”" in panel.locator(".told").inner_text()
     step(fig, "mask")
 

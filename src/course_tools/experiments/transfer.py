@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import statistics
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -144,18 +145,28 @@ def share_right(settings: dict[str, Any], classifier: nn.Module, texts: dict[str
 
 
 def best_rate(settings: dict[str, Any], task: str, model: str) -> float:
-    """The rate with the highest accuracy on validation sentences; tried once, then read."""
-    rates = settings["rates"][model]
+    """The rate with the highest accuracy on validation sentences."""
+
+    def score(rate: float, chosen: dict[str, list], judge: dict[str, list], seed: int) -> float:
+        return share_right(settings, tune(settings, model, chosen, rate, seed), judge)
+
+    return best_try(settings, task, model, settings["rates"][model], score)
+
+
+def best_try(
+    settings: dict[str, Any], task: str, model: str, tries: Sequence[Any], score: Callable
+) -> Any:
+    """The try with the highest score(try, train, validation, seed); measured once, then read.
+
+    It learns from a draw that is used for nothing else.
+    """
     place = Path(settings["folder"]) / f"rates/{task} {model}.json"
     if not place.is_file():
         how, data = settings["tuning"], dataset(task)
         chosen = data["train"][draw(len(data["train"]), how["size"], how["seed"])]
         judge = labelled(task, "validation", how["sentences"])
-        scores = [
-            share_right(settings, tune(settings, model, chosen, rate, how["seed"]), judge)
-            for rate in rates
-        ]
-        write_json(place, {"rates": rates, "validation_accuracy": scores})
+        scores = [score(one, chosen, judge, how["seed"]) for one in tries]
+        write_json(place, {"rates": tries, "validation_accuracy": scores})
     tried = read_json(place)
     pairs = zip(tried["validation_accuracy"], tried["rates"], strict=True)
     return max(pairs)[1]
@@ -192,6 +203,15 @@ def regression(learn: Any, test: Any, labels: list[int], answers: list[int]) -> 
 
 def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
     """For each task, way and n: the accuracies; and what fine-tuning gains over scratch."""
+    rates = {f"{t['task']}, {t['model']}": t["rate"] for t in trials if "rate" in t}
+    return compared(trials, "fine-tuned", "from scratch") | {"rates": rates}
+
+
+def compared(trials: list[dict[str, Any]], known: str, other: str) -> dict[str, Any]:
+    """Accuracies of each task, model and n; and points by which models `known` are above `other`.
+
+    The name of the one contains `known`, that of the other `other` in its place.
+    """
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for trial in trials:
         groups.setdefault((trial["task"], trial["model"], trial["examples"]), []).append(trial)
@@ -200,13 +220,13 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, Any]:
         | band([t["test_accuracy"] for t in group], group[0]["majority"])
         for (task, model, size), group in groups.items()
     ]
-    rates = {f"{t['task']}, {t['model']}": t["rate"] for t in trials if "rate" in t}
     gains = [
-        {"task": task, "examples": size} | gain(group, groups[task, "from scratch", size])
+        {"task": task, "model": model.removesuffix(known).rstrip(", "), "examples": size}
+        | gain(group, groups[task, model.replace(known, other), size])
         for (task, model, size), group in groups.items()
-        if model == "fine-tuned"
+        if model.endswith(known)
     ]
-    return {"points": points, "gains": gains, "rates": rates}
+    return {"points": points, "gains": gains}
 
 
 def gain(tuned: list[dict[str, Any]], scratch: list[dict[str, Any]]) -> dict[str, Any]:

@@ -50,9 +50,9 @@ RULE = """Yes: in the mean over at least three seeds a paradigm is right on 60% 
 pairs or more, the lower end of its interval (other nouns) is above 50%, and it is above the best
 counting model by more than twice the standard deviation over seeds. No: every paradigm is below
 60%. Silent: anything else, also when an untrained model is more than 5 points away from 50%."""
-CONTROLS = """Unigram, bigram, trigram and the interpolated 5-gram on the same training text; the
-same architectures untrained; the counterbalance of the pairs, by which liking some words more than
-others gives 50%."""
+CONTROLS = """Unigram, bigram, trigram and the interpolated 5-gram, counted in the speeches for
+training; the same architectures untrained; the counterbalance of the pairs, by which liking some
+words more than others gives 50%."""
 
 HARDEST = "agreement, attractor"
 ORDERS = {1: "unigram", 2: "bigram", 3: "trigram", 5: "5-gram"}

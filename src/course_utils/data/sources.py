@@ -118,7 +118,7 @@ _SMOLLM = StandIn(
 
 # The mixture "course": how often a training run reads each of its sources, see `mixture`.
 # Not in it: `questions`, `news`, for what is free for research only must not bind what is trained.
-SHARES = {"sotu": 1.0, "verse": 1.0, "factbook": 1.0, "films": 1.0, "tweets": 1.0, "products": 1.0,
+SHARES = {"sotu": 3.0, "verse": 0.5, "factbook": 1.0, "films": 1.0, "tweets": 1.0, "products": 1.0,
           "editorials": 1.0}  # fmt: skip
 
 # Commits of the hub: what its owner changes later does not come. That of trec is the hub's own

@@ -118,7 +118,7 @@ BANK = [
     right(
         "words of one's own",
         "LABEL_WORDS = [' thumbs down', ' delightful']\n" + RECORD + "'untrained scores': "
-        "[[-29.315, -24.831], [-29.271, -23.813], [-28.103, -23.812]]})",
+        "[[-22.402, -10.643], [-23.735, -11.948], [-22.807, -11.364]]})",
     ),
     wrong("one word", "LABEL_WORDS = [' good']", {"P3.1": p3.TWO_WORDS}),
     wrong("same beginning", "LABEL_WORDS = [' good', ' good enough']", {"P3.1": p3.SAME_WORD}),
@@ -281,7 +281,7 @@ def predict_labels(model, prompts, label_ids, pad_id):
     return found
 """
         + RECORD
-        + "'untrained scores': [[-11.242, -7.609], [-9.585, -7.544], [-10.299, -8.2]]})",
+        + "'untrained scores': [[-7.84, -6.866], [-7.418, -6.92], [-7.935, -6.689]]})",
     ),
     right(
         "loss by hand, scores in one batch",

@@ -173,14 +173,14 @@ export function attention() {
       class: "live-box heat",
       tabindex: 0,
       role: "group",
-      "aria-label": "Attention weights, a row for each piece",
+      "aria-label": "Attention weights, a row for each token",
     },
     grid,
   );
   const legend = el(
     "p",
     { class: "live-note" },
-    "A row shows where one piece looks, by strength of colour; columns are the same pieces, by " +
+    "A row shows where one token looks, by strength of colour; columns are the same tokens, by " +
       "number. Choose a row to read it below, with the causal mask and without: the mask leaves " +
       "out what lies to the right and shares its weight among the rest. It is changed in this head " +
       "only; what comes from the layers below stays as it is.",

@@ -21,7 +21,7 @@ import { dice } from "../engine/dice.js";
 const FIRST_PIECE = 5; // ids below are marks, which are never drawn
 const PIECES = 4027; // 256 bytes and the merges
 const OUTCOMES = ["mask", "random", "kept"];
-const NAMES = { mask: "[MASK]", random: "random piece", kept: "kept as it is" };
+const NAMES = { mask: "[MASK]", random: "random token", kept: "kept as it is" };
 const EXPECTED = { mask: 0.8, random: 0.1, kept: 0.1 };
 const TEXT =
   "We must use the powers of government to meet the needs of the people, and we will measure what " +
@@ -81,7 +81,7 @@ export function corruption() {
     });
     fill(grid, table(["outcome", "count", "share", "expected"], rows));
     const part = counts.seen ? percent(chosen / counts.seen) : "none";
-    said.textContent = `${number(draws)} ${draws === 1 ? "draw" : "draws"}: ${number(chosen)} pieces chosen, ${part} of all.`;
+    said.textContent = `${number(draws)} ${draws === 1 ? "draw" : "draws"}: ${number(chosen)} tokens chosen, ${part} of all.`;
   };
   const begin = (text) => {
     ids = idsOf(text, 120, field);

@@ -43,9 +43,9 @@ export function maskGuess() {
   let ids = [];
   let hidden = new Set();
   let current = null; // the hidden place that is being guessed
-  const line = box(7, "The sentence, piece by piece; arrow keys go from one to the next");
+  const line = box(7, "The sentence, token by token; arrow keys go from one to the next");
   const drawLine = oneStop(line);
-  const said = spoken("Choose a piece of the sentence to mask it.", 2);
+  const said = spoken("Choose a token of the sentence to mask it.", 2);
   const both = el("div");
   const left = el("div");
   const word = wordField("Your guess");
@@ -85,7 +85,7 @@ export function maskGuess() {
     guess.value = "";
     said.textContent =
       current === null
-        ? "Choose a piece to mask it."
+        ? "Choose a token to mask it."
         : "Masked. What stood there? Guess, then ask the models.";
     clear();
     draw();
@@ -94,7 +94,7 @@ export function maskGuess() {
     ids = idsOf(text, MOST, field);
     hidden = new Set();
     current = null;
-    said.textContent = ids.length ? "Choose a piece to mask it." : "No text: write a sentence.";
+    said.textContent = ids.length ? "Choose a token to mask it." : "No text: write a sentence.";
     clear();
     draw();
   };
@@ -116,7 +116,7 @@ export function maskGuess() {
     ];
   };
   const answer = async () => {
-    if (current === null) said.textContent = "Mask a piece first.";
+    if (current === null) said.textContent = "Mask a token first.";
     else {
       const place = current;
       const seenIds = ids.map((id, i) => (hidden.has(i) ? MASK : id));

@@ -6,7 +6,7 @@ import { button, controls, el, fill, idsOf, later, number, oneStop } from "./par
 import { percent, seen, spoken, textField, tokenizer } from "./parts.js";
 import { config, offer } from "./models.js";
 
-const START = "We trust the United States.";
+const START = "The people of the United States.";
 const GAP = " United"; // at first
 const MOST = 10; // tokens
 const REST = 4500; // milliseconds that a step stays while the figure plays

@@ -162,7 +162,7 @@ export function idsOf(text, most, field = null) {
   const start = text.slice(0, 12 * most);
   const all = tokenizer.encode(start);
   const ids = all.slice(0, most);
-  field?.tell(cut(ids.length, "pieces", ids.length < all.length || start.length < text.length));
+  field?.tell(cut(ids.length, "tokens", ids.length < all.length || start.length < text.length));
   return ids;
 }
 

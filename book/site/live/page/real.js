@@ -84,7 +84,7 @@ function told({ top: [[first]], truth, guess, of }) {
   const place = `number ${number(truth.rank)} of ${number(of)}, with ${percent(truth.p)}`;
   const { pieces } = truth;
   const one = `“${pieces[0]}” is ${place}.`;
-  const many = `What stood there is ${pieces.length} pieces to it; the first, “${pieces[0]}”, is ${place}.`;
+  const many = `What stood there is ${pieces.length} tokens to it; the first, “${pieces[0]}”, is ${place}.`;
   const mine = guess ? ` Your “${guess.pieces[0]}”: ${percent(guess.p)}.` : "";
   return `${says} ${pieces.length > 1 ? many : one}${mine}`;
 }

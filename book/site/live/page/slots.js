@@ -92,7 +92,7 @@ export function slots() {
   read();
   const note =
     "One model for each α, trained on flight booking only: it has seven intents and knows no " +
-    "others. B- begins a slot, I- goes on with it, O is outside. Of a long word three pieces are read. The table is measured with " +
+    "others. B- begins a slot, I- goes on with it, O is outside. Of a long word three tokens are read. The table is measured with " +
     "the weights that this page uses.";
   return [
     controls(field, weight),

@@ -70,7 +70,7 @@ export function stepping() {
       onclick: () => logits && take(id),
     }));
     const focused = [...list.querySelectorAll("button")].indexOf(document.activeElement);
-    fill(list, bars(ROWS, items, "Likeliest next pieces; choose one to go on"));
+    fill(list, bars(ROWS, items, "Likeliest next tokens; choose one to go on"));
     list.querySelectorAll("button")[focused]?.focus();
   };
   const read = async () => {
@@ -121,7 +121,7 @@ export function stepping() {
   );
   const top = slider(
     "Keep the likeliest",
-    { min: 1, max: 100, step: 1, value: 40, say: (v) => `${v} pieces` },
+    { min: 1, max: 100, step: 1, value: 40, say: (v) => `${v} tokens` },
     (v) => {
       k = v;
       showList();
@@ -145,7 +145,7 @@ export function stepping() {
   const legend = el(
     "p",
     { class: "live-note" },
-    "Each row is a piece that looks at the columns: filled ones it may see, empty ones it may " +
+    "Each row is a token that looks at the columns: filled ones it may see, empty ones it may " +
       "not. The last row answers now.",
   );
   return [
